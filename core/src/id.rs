@@ -1,0 +1,195 @@
+//! Names of things that cannot be mixed up.
+//!
+//! Each id is its own type with its own prefix: a log line says `dev-7f…`, not `7f…`, and two kinds cannot be swapped.
+//! Ids carry no text: those of captured things are keyed hashes, so that an id confirms no guess about its content.
+
+use std::{fmt, str::FromStr};
+
+use data_encoding::HEXLOWER;
+use hmac::{Hmac, KeyInit, Mac};
+use schemars::JsonSchema;
+use sha2::{Digest, Sha256};
+
+/// Why a text is not an id of the kind that was asked for.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("`{given}` is not an id of this kind; it should read `{prefix}` followed by 32 hexadecimal digits")]
+pub struct NotAnId {
+    given: String,
+    prefix: &'static str,
+}
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, minicbor::Encode, minicbor::Decode)]
+        #[cbor(transparent)]
+        pub struct $name(#[n(0)] minicbor::bytes::ByteArray<16>);
+
+        impl $name {
+            /// What every id of this kind begins with when it is written down.
+            pub const PREFIX: &'static str = $prefix;
+
+            /// Makes an id out of its 16 bytes.
+            pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+                Self(minicbor::bytes::ByteArray::new(bytes))
+            }
+
+            /// The 16 bytes of this id.
+            pub fn as_bytes(&self) -> &[u8; 16] {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!($prefix, "{}"), HEXLOWER.encode(&self.as_bytes()[..]))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = NotAnId;
+            fn from_str(text: &str) -> Result<Self, NotAnId> {
+                text.strip_prefix($prefix)
+                    .and_then(|hex| HEXLOWER.decode(hex.as_bytes()).ok())
+                    .and_then(|bytes| <[u8; 16]>::try_from(bytes).ok())
+                    .map(Self::from_bytes)
+                    .ok_or_else(|| NotAnId { given: text.chars().take(60).collect(), prefix: $prefix })
+            }
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+                out.collect_str(self)
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                let text = <std::borrow::Cow<'de, str> as serde::Deserialize>::deserialize(from)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+
+        impl JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({ "type": "string", "pattern": concat!("^", $prefix, "[0-9a-f]{32}$") })
+            }
+        }
+    };
+}
+
+id!(
+    /// One device in the fleet. Derived from its public key, never chosen.
+    DeviceId, "dev-"
+);
+id!(
+    /// Whose things these are: a person, a household, a guest. Part of every key, so that nothing is looked up without it.
+    SpaceId, "spc-"
+);
+id!(
+    /// One capture session: what was allowed, for how long, for whom.
+    SessionId, "ses-"
+);
+id!(
+    /// One captured thing as its owner knows it (a file, a command), whatever versions it went through.
+    ItemId, "itm-"
+);
+id!(
+    /// One version of an item's body. Each has a key of its own, which is what erasing destroys.
+    DocumentId, "doc-"
+);
+id!(
+    /// One passage of redacted text, the unit that is embedded and found. Keyed hash of its normalised text.
+    ChunkId, "chk-"
+);
+id!(
+    /// One piece of durable work.
+    JobId, "job-"
+);
+
+impl DeviceId {
+    /// The id of the device that holds the private half of this ed25519 key.
+    pub fn of_key(key: &ed25519_dalek::VerifyingKey) -> Self {
+        let digest = Sha256::new().chain_update(b"hearth/device/1").chain_update(key.as_bytes()).finalize();
+        Self::from_bytes(first_16(&digest))
+    }
+}
+
+/// The secret of a space that turns content and names into ids: HMAC-SHA256 (RFC 2104), cut to 128 bits.
+///
+/// Without it nobody can check whether a known text or path is in a store.
+#[derive(Clone, zeroize::Zeroize, zeroize::ZeroizeOnDrop)]
+pub struct NamingKey([u8; 32]);
+
+impl NamingKey {
+    /// Takes the 32 secret bytes.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The item that a source knows by this name.
+    pub fn item(&self, source: &str, name: &[u8]) -> ItemId {
+        ItemId::from_bytes(self.tag("item", &[source.as_bytes(), name]))
+    }
+
+    /// The passage with this normalised text.
+    pub fn chunk(&self, text: &str) -> ChunkId {
+        ChunkId::from_bytes(self.tag("chunk", &[text.as_bytes()]))
+    }
+
+    /// A name for anything else that must not be stored readable, such as a path in a map's key.
+    ///
+    /// `label` keeps the kinds apart; each part is length-prefixed, so that parts cannot run into one another.
+    pub fn tag(&self, label: &str, parts: &[&[u8]]) -> [u8; 16] {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");
+        for part in std::iter::once(label.as_bytes()).chain(parts.iter().copied()) {
+            mac.update(&(part.len() as u64).to_be_bytes());
+            mac.update(part);
+        }
+        first_16(&mac.finalize().into_bytes())
+    }
+}
+
+impl fmt::Debug for NamingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NamingKey(secret)")
+    }
+}
+
+fn first_16(digest: &[u8]) -> [u8; 16] {
+    let mut out = [0; 16];
+    out.copy_from_slice(&digest[..16]);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_reads_back_as_itself_and_no_other_kind() {
+        let id = ItemId::from_bytes([7; 16]);
+        assert_eq!(id.to_string(), "itm-07070707070707070707070707070707");
+        assert_eq!(id.to_string().parse(), Ok(id));
+        assert!(id.to_string().parse::<ChunkId>().is_err());
+        assert!("itm-07".parse::<ItemId>().is_err());
+    }
+
+    #[test]
+    fn a_name_depends_on_the_key_the_kind_and_where_its_parts_end() {
+        let (ours, theirs) = (NamingKey::from_bytes([1; 32]), NamingKey::from_bytes([2; 32]));
+        assert_ne!(ours.chunk("milk"), theirs.chunk("milk"));
+        assert_ne!(ours.tag("a", &[b"bc"]), ours.tag("b", &[b"bc"]));
+        assert_ne!(ours.tag("p", &[b"ab", b"c"]), ours.tag("p", &[b"a", b"bc"]));
+        assert!(!format!("{ours:?}").contains('1'));
+    }
+}

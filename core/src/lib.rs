@@ -1,0 +1,12 @@
+//! What is decided, and nothing that is done.
+//!
+//! Every rule of hearth that can be stated without a clock, a disk or a socket lives here, as values and state machines:
+//! the time and the entropy come in, a verdict comes out. No IO, no async, no randomness of its own, no `unsafe`.
+#![forbid(unsafe_code)]
+
+pub mod id;
+pub mod merkle;
+pub mod moment;
+
+pub use id::{ChunkId, DeviceId, DocumentId, ItemId, JobId, SessionId, SpaceId};
+pub use moment::Moment;
