@@ -21,9 +21,8 @@ pub struct NotAnId {
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, minicbor::Encode, minicbor::Decode)]
-        #[cbor(transparent)]
-        pub struct $name(#[n(0)] minicbor::bytes::ByteArray<16>);
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name([u8; 16]);
 
         impl $name {
             /// What every id of this kind begins with when it is written down.
@@ -31,7 +30,7 @@ macro_rules! id {
 
             /// Makes an id out of its 16 bytes.
             pub const fn from_bytes(bytes: [u8; 16]) -> Self {
-                Self(minicbor::bytes::ByteArray::new(bytes))
+                Self(bytes)
             }
 
             /// The 16 bytes of this id.
@@ -49,6 +48,22 @@ macro_rules! id {
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 fmt::Display::fmt(self, f)
+            }
+        }
+
+        impl<C> minicbor::Encode<C> for $name {
+            fn encode<W: minicbor::encode::Write>(
+                &self,
+                e: &mut minicbor::Encoder<W>,
+                _: &mut C,
+            ) -> Result<(), minicbor::encode::Error<W::Error>> {
+                e.bytes(&self.0)?.ok()
+            }
+        }
+
+        impl<'b, C> minicbor::Decode<'b, C> for $name {
+            fn decode(d: &mut minicbor::Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
+                crate::id::array(d).map(Self)
             }
         }
 
@@ -163,6 +178,11 @@ impl fmt::Debug for NamingKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("NamingKey(secret)")
     }
+}
+
+/// Reads a CBOR byte string of exactly `N` bytes.
+pub(crate) fn array<const N: usize>(d: &mut minicbor::Decoder<'_>) -> Result<[u8; N], minicbor::decode::Error> {
+    <[u8; N]>::try_from(d.bytes()?).map_err(|_| minicbor::decode::Error::message("a byte string of another length"))
 }
 
 fn first_16(digest: &[u8]) -> [u8; 16] {

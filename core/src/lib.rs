@@ -4,9 +4,13 @@
 //! the time and the entropy come in, a verdict comes out. No IO, no async, no randomness of its own, no `unsafe`.
 #![forbid(unsafe_code)]
 
+pub mod delta;
 pub mod id;
 pub mod merkle;
 pub mod moment;
+pub mod seal;
+pub mod segment;
+pub mod signed;
 
 pub use id::{ChunkId, DeviceId, DocumentId, ItemId, JobId, SessionId, SpaceId};
 pub use moment::Moment;
