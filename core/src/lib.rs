@@ -4,13 +4,19 @@
 //! the time and the entropy come in, a verdict comes out. No IO, no async, no randomness of its own, no `unsafe`.
 #![forbid(unsafe_code)]
 
+pub mod audit;
 pub mod delta;
+pub mod egress;
 pub mod id;
+pub mod job;
 pub mod merkle;
 pub mod moment;
+pub mod schema;
 pub mod seal;
 pub mod segment;
+pub mod session;
 pub mod signed;
+pub mod status;
 
 pub use id::{ChunkId, DeviceId, DocumentId, ItemId, JobId, SessionId, SpaceId};
 pub use moment::Moment;

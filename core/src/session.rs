@@ -1,0 +1,697 @@
+//! Capture sessions: what was allowed, for how long, for whom.
+//!
+//! Nothing is captured without a [`Permit`], and [`Gate::admit`] is its only maker: it asks the hold on the whole node, then the
+//! session whose scope covers the thing. It reads no clock and stores nothing.
+//!
+//! ```text
+//!            pause            private
+//!   paused ◀──────── open ────────────▶ private      private beats pause; resume and
+//!      │  resume/until ▲ resume/until      │          the end of the time lead back to open
+//!      └───────────────┴───────────────────┘
+//!   any of these ── close ──▶ closed      any of these ── past its end ──▶ expired
+//! ```
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use minicbor::{Decode, Encode};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{DeviceId, Moment, SessionId, SpaceId};
+
+/// Whether a session lets anything in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, Encode, Decode)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+pub enum State {
+    /// Things in scope are captured.
+    #[n(0)]
+    Open,
+    /// Nothing is captured now; what changes meanwhile is captured afterwards.
+    #[n(1)]
+    Paused {
+        /// When it opens by itself; never, when absent.
+        #[n(0)]
+        until: Option<Moment>,
+    },
+    /// Nothing is captured, and what changes meanwhile never will be.
+    #[n(2)]
+    Private {
+        /// When it began.
+        #[n(0)]
+        since: Moment,
+        /// When it opens by itself; never, when absent.
+        #[n(1)]
+        until: Option<Moment>,
+    },
+    /// Ended by its owner.
+    #[n(3)]
+    Closed {
+        /// When.
+        #[n(0)]
+        at: Moment,
+    },
+    /// Ended by its terms.
+    #[n(4)]
+    Expired {
+        /// When.
+        #[n(0)]
+        at: Moment,
+    },
+}
+
+/// What can happen to a session.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// Stop capturing; catch up later.
+    Pause {
+        /// When to go on by itself.
+        until: Option<Moment>,
+    },
+    /// Stop capturing and leave no trace of this time.
+    Private {
+        /// When to go on by itself.
+        until: Option<Moment>,
+    },
+    /// Go on.
+    Resume,
+    /// End it for good.
+    Close,
+    /// Time has passed.
+    Tick,
+}
+
+impl State {
+    /// The state after `event`; an event out of place changes nothing.
+    #[must_use]
+    pub fn next(self, now: Moment, event: Event) -> Self {
+        match (self, event) {
+            (Self::Closed { .. } | Self::Expired { .. }, _) => self,
+            (_, Event::Close) => Self::Closed { at: now },
+            (Self::Private { since, .. }, Event::Private { until }) => Self::Private { since, until },
+            (Self::Open | Self::Paused { .. }, Event::Private { until }) => Self::Private { since: now, until },
+            (Self::Open | Self::Paused { .. }, Event::Pause { until }) => Self::Paused { until },
+            (Self::Paused { .. } | Self::Private { .. }, Event::Resume) => Self::Open,
+            (Self::Paused { until: Some(until) } | Self::Private { until: Some(until), .. }, Event::Tick)
+                if until <= now =>
+            {
+                Self::Open
+            }
+            (state, _) => state,
+        }
+    }
+
+    /// When time alone will change it.
+    pub const fn timeout(self) -> Option<Moment> {
+        match self {
+            Self::Paused { until } | Self::Private { until, .. } => until,
+            Self::Open | Self::Closed { .. } | Self::Expired { .. } => None,
+        }
+    }
+
+    /// The state's one-word name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Paused { .. } => "paused",
+            Self::Private { .. } => "private",
+            Self::Closed { .. } => "closed",
+            Self::Expired { .. } => "expired",
+        }
+    }
+}
+
+/// How carefully a session's things are to be treated.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize, JsonSchema, Encode, Decode)]
+#[serde(rename_all = "kebab-case")]
+pub enum Class {
+    /// Could be published.
+    #[n(0)]
+    Public,
+    /// For the people of the space.
+    #[n(1)]
+    Internal,
+    /// For its owner.
+    #[n(2)]
+    #[default]
+    Private,
+    /// For its owner, on this node only.
+    #[n(3)]
+    Secret,
+}
+
+/// Where a session's things may live. The sender enforces it.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema, Encode, Decode)]
+#[serde(rename_all = "kebab-case")]
+pub enum Visibility {
+    /// On the node that captured them.
+    #[n(0)]
+    #[default]
+    ThisNode,
+    /// On these nodes.
+    #[n(1)]
+    Nodes(#[n(0)] Vec<DeviceId>),
+    /// On every node of the space's fleet.
+    #[n(2)]
+    Fleet,
+}
+
+/// What a session covers.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema, Encode, Decode)]
+pub struct Scope {
+    /// Ids of the sources it takes from, such as `files`; all when empty.
+    #[n(0)]
+    pub sources: Vec<String>,
+    /// Folders or names it takes, everything below included; all when empty. On Unix a path's bytes, lossily shown in JSON.
+    #[n(1)]
+    pub include: Vec<Name>,
+    /// Folders or names it leaves out, whatever `include` says.
+    #[n(2)]
+    pub exclude: Vec<Name>,
+}
+
+/// A name as its source has it: on Unix a path is bytes, not text.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[cbor(transparent)]
+pub struct Name(#[cbor(n(0), with = "minicbor::bytes")] pub Vec<u8>);
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Name({} bytes)", self.0.len())
+    }
+}
+
+impl Serialize for Name {
+    fn serialize<S: serde::Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        out.serialize_str(&String::from_utf8_lossy(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        String::deserialize(from).map(|text| Self(text.into_bytes()))
+    }
+}
+
+impl JsonSchema for Name {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Name".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string" })
+    }
+}
+
+impl Name {
+    /// Whether `name` is this or lies below it, by whole path components.
+    pub fn covers(&self, name: &[u8]) -> bool {
+        let folder = self.0.strip_suffix(b"/").unwrap_or(&self.0);
+        name.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+    }
+}
+
+impl Scope {
+    /// How closely this scope covers the thing: the length of the closest folder, `None` when it does not.
+    fn closeness(&self, source: &str, name: &[u8]) -> Option<usize> {
+        let taken = self.sources.is_empty() || self.sources.iter().any(|id| id == source);
+        if !taken || self.exclude.iter().any(|folder| folder.covers(name)) {
+            return None;
+        }
+        if self.include.is_empty() {
+            return Some(0);
+        }
+        self.include.iter().filter(|folder| folder.covers(name)).map(|folder| folder.0.len()).max()
+    }
+}
+
+/// A capture session.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema, Encode, Decode)]
+pub struct Session {
+    /// Its id.
+    #[n(0)]
+    pub id: SessionId,
+    /// Whose it is.
+    #[n(1)]
+    pub space: SpaceId,
+    /// Why it captures, in its owner's words; shown with every hit.
+    #[n(2)]
+    pub purpose: String,
+    /// What it covers.
+    #[n(3)]
+    pub scope: Scope,
+    /// How carefully its things are to be treated.
+    #[n(4)]
+    pub class: Class,
+    /// Its things are forgotten this many days after they were captured; kept, when absent.
+    #[n(5)]
+    pub keep_days: Option<u32>,
+    /// Where its things may live.
+    #[n(6)]
+    pub visibility: Visibility,
+    /// When it began.
+    #[n(7)]
+    pub opened_at: Moment,
+    /// When it ends by itself.
+    #[n(8)]
+    pub expires_at: Option<Moment>,
+    /// Whether it lets anything in.
+    #[n(9)]
+    pub state: State,
+}
+
+impl Session {
+    /// Applies an event; past its end the session expires, whatever happens. Says whether anything changed.
+    pub fn handle(&mut self, now: Moment, event: Event) -> bool {
+        let over = self.expires_at.is_some_and(|end| end <= now);
+        let next = match self.state {
+            State::Closed { .. } | State::Expired { .. } => self.state,
+            _ if over && event != Event::Close => State::Expired { at: now },
+            state => state.next(now, event),
+        };
+        std::mem::replace(&mut self.state, next) != next
+    }
+}
+
+/// Why something is not captured.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Refusal {
+    /// No session covers it.
+    #[error("no session covers it; name its folder with `hearth up --folder` or `hearth session open`")]
+    NoSession,
+    /// The node is on hold.
+    #[error("capture is paused on this node{}; `hearth resume` ends that", Until(.0))]
+    Paused(Option<Moment>),
+    /// Private mode.
+    #[error("private mode is on{}; nothing from this time is ever captured, `hearth resume` ends it", Until(.0))]
+    Private(Option<Moment>),
+    /// It was changed while private mode was on.
+    #[error("it last changed while private mode was on, so it stays out until it changes again")]
+    ChangedInPrivate,
+    /// The session has ended.
+    #[error("its session has ended; open another with `hearth session open`")]
+    Ended,
+}
+
+struct Until<'a>(&'a Option<Moment>);
+impl fmt::Display for Until<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { " for a limited time" } else { "" })
+    }
+}
+
+/// Proof that the gate let one thing in. The store asks for it and uses it up.
+///
+/// ```compile_fail
+/// use hearth_core::{SessionId, SpaceId, session::Permit};
+/// let forged = Permit { session: SessionId::from_bytes([0; 16]), space: SpaceId::from_bytes([0; 16]) };
+/// ```
+/// ```
+/// use hearth_core::session::Permit;
+/// fn store(permit: Permit) -> hearth_core::SessionId { permit.session() }
+/// ```
+#[derive(Debug, PartialEq, Eq)]
+pub struct Permit {
+    session: SessionId,
+    space: SpaceId,
+}
+
+impl Permit {
+    /// The session that let it in.
+    pub const fn session(&self) -> SessionId {
+        self.session
+    }
+
+    /// Whose it is.
+    pub const fn space(&self) -> SpaceId {
+        self.space
+    }
+}
+
+/// A time during which nothing was to be captured, ever.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode)]
+pub struct PrivateTime {
+    /// Its first moment.
+    #[n(0)]
+    pub from: Moment,
+    /// Its last moment.
+    #[n(1)]
+    pub to: Moment,
+}
+
+/// How long private times are remembered: a file that last changed in one stays out that long.
+pub const PRIVATE_MEMORY: Duration = Duration::from_secs(400 * 24 * 3600);
+/// The most private times that are remembered; the oldest two neighbours are joined beyond, which forgets nothing.
+const PRIVATE_TIMES_MAX: usize = 4096;
+
+/// The one write gate of a node.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+pub struct Gate {
+    #[n(0)]
+    hold: State,
+    #[n(1)]
+    sessions: BTreeMap<SessionId, Session>,
+    #[n(2)]
+    private: Vec<PrivateTime>,
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self { hold: State::Open, sessions: BTreeMap::new(), private: Vec::new() }
+    }
+}
+
+impl Gate {
+    /// The hold on the whole node: open, paused or private.
+    pub const fn hold(&self) -> State {
+        self.hold
+    }
+
+    /// Every session, ended ones too.
+    pub fn sessions(&self) -> impl Iterator<Item = &Session> {
+        self.sessions.values()
+    }
+
+    /// One session.
+    pub fn session(&self, id: SessionId) -> Option<&Session> {
+        self.sessions.get(&id)
+    }
+
+    /// Puts a session in, or its newer terms in place of the older.
+    pub fn put(&mut self, session: Session) {
+        self.sessions.insert(session.id, session);
+    }
+
+    /// Takes a session out; its things are the caller's to forget.
+    pub fn remove(&mut self, id: SessionId) -> Option<Session> {
+        self.sessions.remove(&id)
+    }
+
+    /// Applies an event to the hold on the whole node. The hold cannot be closed. Says whether anything changed.
+    pub fn handle(&mut self, now: Moment, event: Event) -> bool {
+        if event == Event::Close {
+            return false;
+        }
+        // What time alone has ended is over before anything else happens.
+        let ticked = event != Event::Tick && self.handle(now, Event::Tick);
+        let before = self.hold;
+        self.hold = before.next(now, event);
+        if let State::Private { since, until } = before
+            && !matches!(self.hold, State::Private { .. })
+        {
+            let ended = until.filter(|_| event == Event::Tick).unwrap_or(now);
+            self.remember(PrivateTime { from: since, to: ended });
+        }
+        let ids: Vec<SessionId> = if event == Event::Tick { self.sessions.keys().copied().collect() } else { Vec::new() };
+        let expired = ids.into_iter().fold(false, |any, id| self.handle_session(now, id, Event::Tick) == Some(true) || any);
+        self.hold != before || expired || ticked
+    }
+
+    /// Applies an event to one session; `None` when there is none with this id.
+    pub fn handle_session(&mut self, now: Moment, id: SessionId, event: Event) -> Option<bool> {
+        let session = self.sessions.get_mut(&id)?;
+        let mut changed = false;
+        let mut ended = Vec::new();
+        // What time alone has ended is over before anything else happens.
+        for event in [Event::Tick, event] {
+            let before = session.state;
+            changed |= session.handle(now, event);
+            if let (State::Private { since, .. }, false) = (before, matches!(session.state, State::Private { .. })) {
+                ended.push(PrivateTime { from: since, to: now });
+            }
+        }
+        ended.into_iter().for_each(|time| self.remember(time));
+        Some(changed)
+    }
+
+    /// When time alone will change something.
+    pub fn poll_timeout(&self) -> Option<Moment> {
+        let ends = self.sessions.values().filter(|session| !matches!(session.state, State::Closed { .. } | State::Expired { .. }));
+        ends.flat_map(|session| [session.state.timeout(), session.expires_at]).chain([self.hold.timeout()]).flatten().min()
+    }
+
+    /// The times that were private, and the one that is.
+    pub fn private_times(&self, now: Moment) -> Vec<PrivateTime> {
+        let current = std::iter::once(self.hold).chain(self.sessions.values().map(|session| session.state));
+        let current = current.filter_map(|state| match state {
+            State::Private { since, .. } => Some(PrivateTime { from: since, to: now }),
+            _ => None,
+        });
+        self.private.iter().copied().chain(current).collect()
+    }
+
+    /// Asks whether a thing that last changed at `changed` may be captured now.
+    ///
+    /// Of several sessions that cover it, the one that names it most closely decides; among equals an open one.
+    ///
+    /// # Errors
+    /// The reason, when it may not.
+    pub fn admit(&self, now: Moment, source: &str, name: &[u8], changed: Moment) -> Result<Permit, Refusal> {
+        match self.hold.next(now, Event::Tick) {
+            State::Open => {}
+            State::Paused { until } => return Err(Refusal::Paused(until)),
+            State::Private { until, .. } => return Err(Refusal::Private(until)),
+            State::Closed { .. } | State::Expired { .. } => return Err(Refusal::Ended),
+        }
+        let session = self
+            .sessions
+            .values()
+            .filter_map(|session| Some((session.scope.closeness(source, name)?, session)))
+            .map(|(closeness, session)| {
+                let mut current = session.clone();
+                current.handle(now, Event::Tick);
+                (closeness, current.state == State::Open, current)
+            })
+            .max_by(|a, b| (a.0, a.1, a.2.opened_at).cmp(&(b.0, b.1, b.2.opened_at)))
+            .map(|(_, _, session)| session)
+            .ok_or(Refusal::NoSession)?;
+        match session.state {
+            State::Open => {}
+            State::Paused { until } => return Err(Refusal::Paused(until)),
+            State::Private { until, .. } => return Err(Refusal::Private(until)),
+            State::Closed { .. } | State::Expired { .. } => return Err(Refusal::Ended),
+        }
+        if self.private.iter().any(|time| time.from <= changed && changed <= time.to) {
+            return Err(Refusal::ChangedInPrivate);
+        }
+        Ok(Permit { session: session.id, space: session.space })
+    }
+
+    fn remember(&mut self, time: PrivateTime) {
+        // A clock set back must not turn the time inside out.
+        let time = PrivateTime { from: time.from.min(time.to), to: time.from.max(time.to) };
+        self.private.retain(|old| time.to.since(old.to) < PRIVATE_MEMORY);
+        self.private.push(time);
+        self.private.sort_by_key(|time| time.from);
+        if self.private.len() > PRIVATE_TIMES_MAX {
+            let second = self.private.remove(1);
+            self.private[0].to = self.private[0].to.max(second.to);
+        }
+    }
+}
+
+/// The whole transition table as Markdown, made by asking [`State::next`]; `docs/sessions.md` holds a copy that a test compares.
+pub fn table() -> String {
+    let now = Moment::from_millis(1_000);
+    let past = Some(Moment::from_millis(500));
+    let states = [
+        State::Open,
+        State::Paused { until: past },
+        State::Private { since: Moment::START, until: past },
+        State::Closed { at: Moment::START },
+        State::Expired { at: Moment::START },
+    ];
+    let mut out = String::from("| state | pause | private | resume | its time is over | close | past the session's end |\n|---|---|---|---|---|---|---|\n");
+    for state in states {
+        out += &format!("| {}", state.name());
+        for event in
+            [Event::Pause { until: None }, Event::Private { until: None }, Event::Resume, Event::Tick, Event::Close]
+        {
+            out += &format!(" | {}", state.next(now, event).name());
+        }
+        let mut session = Session {
+            id: SessionId::from_bytes([0; 16]),
+            space: SpaceId::from_bytes([0; 16]),
+            purpose: String::new(),
+            scope: Scope::default(),
+            class: Class::default(),
+            keep_days: None,
+            visibility: Visibility::default(),
+            opened_at: Moment::START,
+            expires_at: Some(now),
+            state,
+        };
+        session.handle(now, Event::Tick);
+        out += &format!(" | {} |\n", session.state.name());
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NOW: Moment = Moment::from_millis(1_000_000);
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn session(n: u8, include: &str) -> Session {
+        Session {
+            id: SessionId::from_bytes([n; 16]),
+            space: SpaceId::from_bytes([1; 16]),
+            purpose: "notes".into(),
+            scope: Scope { include: vec![Name(include.into())], ..Scope::default() },
+            class: Class::Private,
+            keep_days: None,
+            visibility: Visibility::ThisNode,
+            opened_at: Moment::START,
+            expires_at: None,
+            state: State::Open,
+        }
+    }
+
+    fn gate(sessions: impl IntoIterator<Item = Session>) -> Gate {
+        let mut gate = Gate::default();
+        sessions.into_iter().for_each(|session| gate.put(session));
+        gate
+    }
+
+    #[test]
+    fn the_table_in_the_docs_is_what_the_machine_does() {
+        let docs = include_str!("../../docs/sessions.md");
+        assert!(docs.contains(&table()), "docs/sessions.md must hold this table:\n{}", table());
+    }
+
+    #[test]
+    fn every_arrow_of_the_drawing_and_no_other() {
+        let until = Some(NOW + MINUTE);
+        let paused = State::Paused { until };
+        let private = State::Private { since: NOW, until };
+        let closed = State::Closed { at: NOW };
+        let expired = State::Expired { at: NOW };
+        for (case, from, at, event, to) in [
+            ("open pauses", State::Open, NOW, Event::Pause { until }, paused),
+            ("open goes private", State::Open, NOW, Event::Private { until }, private),
+            ("open resumes to itself", State::Open, NOW, Event::Resume, State::Open),
+            ("open does not tick", State::Open, NOW, Event::Tick, State::Open),
+            ("open closes", State::Open, NOW, Event::Close, closed),
+            ("paused takes a new time", paused, NOW, Event::Pause { until: None }, State::Paused { until: None }),
+            ("paused goes private", paused, NOW, Event::Private { until }, private),
+            ("paused resumes", paused, NOW, Event::Resume, State::Open),
+            ("paused waits for its time", paused, NOW, Event::Tick, paused),
+            ("paused ends with its time", paused, NOW + MINUTE, Event::Tick, State::Open),
+            ("paused without a time stays", State::Paused { until: None }, NOW + MINUTE, Event::Tick, State::Paused { until: None }),
+            ("paused closes", paused, NOW, Event::Close, closed),
+            ("private beats pause", private, NOW, Event::Pause { until: None }, private),
+            ("private keeps its beginning", private, NOW + MINUTE, Event::Private { until: None }, State::Private { since: NOW, until: None }),
+            ("private resumes", private, NOW, Event::Resume, State::Open),
+            ("private waits for its time", private, NOW, Event::Tick, private),
+            ("private ends with its time", private, NOW + MINUTE, Event::Tick, State::Open),
+            ("private closes", private, NOW, Event::Close, closed),
+            ("closed stays closed", closed, NOW + MINUTE, Event::Resume, closed),
+            ("closed is not closed again", closed, NOW + MINUTE, Event::Close, closed),
+            ("expired stays expired", expired, NOW + MINUTE, Event::Resume, expired),
+            ("expired is not closed", expired, NOW + MINUTE, Event::Close, expired),
+        ] {
+            assert_eq!(from.next(at, event), to, "{case}");
+        }
+    }
+
+    #[test]
+    fn only_what_an_open_session_covers_is_admitted() {
+        let mut closed = session(2, "/home/a/old");
+        closed.state = State::Closed { at: NOW };
+        let mut gate = gate([session(1, "/home/a"), closed]);
+        for (case, name, expected) in [
+            ("in scope", "/home/a/note.md", Ok(1)),
+            ("the folder itself", "/home/a", Ok(1)),
+            ("a name that merely begins alike", "/home/ab/note.md", Err(Refusal::NoSession)),
+            ("elsewhere", "/etc/passwd", Err(Refusal::NoSession)),
+            ("the closest session decides", "/home/a/old/note.md", Err(Refusal::Ended)),
+        ] {
+            let got = gate.admit(NOW, "files", name.as_bytes(), NOW).map(|permit| permit.session().as_bytes()[0]);
+            assert_eq!(got, expected, "{case}");
+        }
+        let id = SessionId::from_bytes([1; 16]);
+        gate.sessions.get_mut(&id).expect("put above").scope.exclude = vec![Name("/home/a/diary".into())];
+        assert_eq!(gate.admit(NOW, "files", b"/home/a/diary/1", NOW), Err(Refusal::NoSession), "left out");
+        gate.sessions.get_mut(&id).expect("put above").scope.sources = vec!["files".into()];
+        assert_eq!(gate.admit(NOW, "shell-history", b"/home/a/x", NOW), Err(Refusal::NoSession), "another source");
+    }
+
+    #[test]
+    fn a_hold_on_the_node_stops_every_session_and_ends_by_itself() {
+        let mut gate = gate([session(1, "/a")]);
+        gate.handle(NOW, Event::Pause { until: Some(NOW + MINUTE) });
+        assert_eq!(gate.admit(NOW, "files", b"/a/x", NOW), Err(Refusal::Paused(Some(NOW + MINUTE))));
+        assert_eq!(gate.poll_timeout(), Some(NOW + MINUTE));
+        let later = NOW + MINUTE;
+        assert!(gate.admit(later, "files", b"/a/x", NOW).is_ok(), "also before the tick that says so");
+        assert!(gate.handle(later, Event::Tick));
+        assert_eq!(gate.hold(), State::Open);
+    }
+
+    #[test]
+    fn what_changed_in_private_stays_out_and_what_changed_while_paused_comes_in() {
+        let mut gate = gate([session(1, "/a")]);
+        gate.handle(NOW, Event::Private { until: None });
+        gate.handle(NOW + MINUTE, Event::Resume);
+        let later = NOW + 2 * MINUTE;
+        assert_eq!(gate.admit(later, "files", b"/a/x", NOW + MINUTE / 2), Err(Refusal::ChangedInPrivate));
+        assert!(gate.admit(later, "files", b"/a/x", later).is_ok());
+        gate.handle(later, Event::Pause { until: None });
+        gate.handle(later + MINUTE, Event::Resume);
+        assert!(gate.admit(later + MINUTE, "files", b"/a/x", later + MINUTE / 2).is_ok());
+    }
+
+    #[test]
+    fn a_session_past_its_end_expires_whatever_happens() {
+        let mut ending = session(1, "/a");
+        ending.expires_at = Some(NOW);
+        let mut gate = gate([ending]);
+        assert_eq!(gate.admit(NOW, "files", b"/a/x", NOW), Err(Refusal::Ended), "also before the tick");
+        gate.handle(NOW, Event::Tick);
+        assert_eq!(gate.sessions().next().map(|session| session.state), Some(State::Expired { at: NOW }));
+    }
+
+    fn events() -> impl Strategy<Value = Vec<(u64, u8, Option<u64>)>> {
+        prop::collection::vec((0_u64..100, 0_u8..5, prop::option::of(0_u64..200)), 0..40)
+    }
+
+    proptest! {
+        /// The model: a thing is admitted exactly when, by the plain reading of the words, capture is on.
+        #[test]
+        fn nothing_is_admitted_outside_an_open_session(steps in events()) {
+            let mut gate = gate([session(1, "/a")]);
+            let (mut now, mut model) = (NOW, (false, None, false));
+            for (wait, what, until) in steps {
+                now = now + Duration::from_millis(wait);
+                if model.1.is_some_and(|end| end <= now) { model = (false, None, false); }
+                let until = until.map(|ms| now + Duration::from_millis(ms));
+                match what {
+                    0 => {
+                        if !model.2 { model = (true, until, false); }
+                        gate.handle(now, Event::Pause { until });
+                    }
+                    1 => { model = (true, until, true); gate.handle(now, Event::Private { until }); }
+                    2 => { model = (false, None, false); gate.handle(now, Event::Resume); }
+                    _ => { gate.handle(now, Event::Tick); }
+                }
+                if model.1.is_some_and(|end| end <= now) { model = (false, None, false); }
+                let admitted = gate.admit(now, "files", b"/a/x", NOW - Duration::from_millis(1));
+                prop_assert_eq!(admitted.is_ok(), !model.0, "{:?} {:?}", admitted, gate);
+                prop_assert!(gate.admit(now, "files", b"/b/x", NOW).is_err());
+            }
+        }
+
+        #[test]
+        fn a_gate_reads_back_as_written(steps in events()) {
+            let mut gate = gate([session(1, "/a")]);
+            for (n, (_, what, _)) in steps.iter().enumerate() {
+                let event = if what % 2 == 0 { Event::Private { until: None } } else { Event::Resume };
+                gate.handle(NOW + Duration::from_secs(n as u64), event);
+            }
+            let bytes = minicbor::to_vec(&gate).expect("memory does not fail");
+            prop_assert_eq!(minicbor::decode::<Gate>(&bytes).expect("what we wrote"), gate);
+        }
+    }
+}
