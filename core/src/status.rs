@@ -5,11 +5,7 @@
 
 use std::{fmt, ops::Deref};
 
-use minicbor::{
-    Decode, Decoder, Encode, Encoder,
-    bytes::ByteArray,
-    decode, encode,
-};
+use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 use serde::{Deserialize, Serialize};
 
 use crate::Moment;
@@ -375,7 +371,7 @@ impl<'b, C> Decode<'b, C> for Finite {
 /// Names one boot of a machine.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Encode, Decode)]
 #[cbor(transparent)]
-pub struct BootId(#[n(0)] ByteArray<16>);
+pub struct BootId(#[cbor(n(0), with = "minicbor::bytes")] [u8; 16]);
 
 /// Why a text is not a [`BootId`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -385,7 +381,7 @@ pub struct NotABootId;
 impl BootId {
     /// Makes a boot id out of its 16 bytes.
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(ByteArray::new(bytes))
+        Self(bytes)
     }
 
     /// Its 16 bytes.
