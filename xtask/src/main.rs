@@ -1,1 +1,54 @@
-fn main() {}
+//! The chores of this repository, run as `cargo xtask …`.
+//!
+//! Each chore drives the ordinary tools (cargo, git, pip, node) and says in a sentence what is missing and how to get it.
+//! Nothing of the product lives here, and nothing of the product leans on it.
+#![forbid(unsafe_code)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a chore talks to the person at the terminal")]
+
+mod coverage;
+mod demo;
+mod gates;
+mod lanes;
+mod ort;
+mod packages;
+mod tally;
+mod tee;
+mod tree;
+mod words;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+use tree::Tree;
+
+/// The chores of this repository
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Chores {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Debug, Subcommand)]
+enum Chore {
+    Check(gates::Check),
+    Test(lanes::Test),
+    Soak(lanes::Soak),
+    Demo(demo::Demo),
+}
+
+fn main() -> ExitCode {
+    let chores = Chores::parse();
+    let outcome = Tree::find().and_then(|tree| match chores.chore {
+        Chore::Check(check) => check.run(&tree),
+        Chore::Test(test) => test.run(&tree),
+        Chore::Soak(soak) => soak.run(&tree),
+        Chore::Demo(demo) => demo.run(&tree),
+    });
+    match outcome {
+        Ok(code) => code,
+        Err(sentence) => {
+            eprintln!("xtask: {sentence}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! The temporary folder of one demo.
+//!
+//! Removed when dropped, unless it is to be kept.
+
+use std::path::{Path, PathBuf};
+
+/// A folder of our own.
+pub(super) struct Folder {
+    path: PathBuf,
+    keep: bool,
+}
+
+impl Folder {
+    /// Makes a folder that only this user can read.
+    pub(super) fn temporary(keep: bool) -> Result<Self, String> {
+        use std::os::unix::fs::DirBuilderExt;
+        let path = std::env::temp_dir().join(format!("hearth-demo-{}", std::process::id()));
+        std::fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&path)
+            .map_err(|error| format!("cannot make {}: {error}", path.display()))?;
+        Ok(Self { path, keep })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if self.keep {
+            return;
+        }
+        if let Err(error) = std::fs::remove_dir_all(&self.path) {
+            eprintln!("cannot remove {}: {error}", self.path.display());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_folder_is_gone_afterwards() {
+        let folder = Folder::temporary(false).expect("the temporary folder can be written");
+        let path = folder.path().to_owned();
+        std::fs::write(path.join("note"), "text").expect("the folder is ours");
+        drop(folder);
+        assert!(!path.exists());
+    }
+}

@@ -1,0 +1,191 @@
+//! What the demo takes for granted about our two programs: their arguments and the JSON they print.
+//!
+//! All of it is here, so that a change of the command line is a change of this file.
+
+use super::child::{Child, Interrupts};
+use crate::tree::Tree;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+/// How long a program may take to say that it is ready.
+const READY_MAX: Duration = Duration::from_secs(30);
+
+/// Both programs, and the folders they work in.
+pub(super) struct Product {
+    hearth: PathBuf,
+    coordinator: PathBuf,
+    agent_data: PathBuf,
+    coordinator_data: PathBuf,
+}
+
+/// A running coordinator.
+pub(super) struct Coordinator {
+    /// Where agents connect.
+    quic: String,
+    /// The fleet page.
+    pub(super) page: String,
+    public_key: String,
+}
+
+/// A running agent.
+pub(super) struct Agent {
+    /// The search page, with the token that opens it.
+    pub(super) page: String,
+}
+
+/// How far the agent is.
+pub(super) struct Status {
+    pub(super) items: u64,
+    pub(super) chunks: u64,
+    pub(super) pending: u64,
+    pub(super) redactions: BTreeMap<String, u64>,
+}
+
+/// What one search found.
+pub(super) struct Answer {
+    pub(super) hits: Vec<Hit>,
+    pub(super) took_ms: f64,
+}
+
+/// One note that was found.
+pub(super) struct Hit {
+    pub(super) title: String,
+    pub(super) snippet: String,
+    pub(super) score: f64,
+}
+
+impl Product {
+    pub(super) fn new(tree: &Tree, place: &Path) -> Self {
+        Self {
+            hearth: tree.program("hearth"),
+            coordinator: tree.program("hearth-coordinator"),
+            agent_data: place.join("agent"),
+            coordinator_data: place.join("coordinator"),
+        }
+    }
+
+    /// The agent's public key, which is made when it is first asked for.
+    pub(super) fn identity(&self) -> Result<String, String> {
+        text(&self.ask(&["identity", "--json"])?, "public_key")
+    }
+
+    pub(super) fn start_coordinator(
+        &self,
+        trusted: &str,
+        interrupts: &Interrupts,
+    ) -> Result<(Child, Coordinator), String> {
+        let mut command = Command::new(&self.coordinator);
+        command.arg("serve").arg("--data").arg(&self.coordinator_data);
+        command.args(["--quic", "127.0.0.1:0", "--http", "127.0.0.1:0", "--trust", trusted]);
+        let (child, ready) = Child::start_until_ready("the coordinator", command, READY_MAX, interrupts)?;
+        let coordinator = Coordinator {
+            quic: text(&ready, "quic")?,
+            page: text(&ready, "http")?,
+            public_key: text(&ready, "public_key")?,
+        };
+        Ok((child, coordinator))
+    }
+
+    pub(super) fn start_agent(
+        &self,
+        folders: &[PathBuf],
+        coordinator: &Coordinator,
+        interrupts: &Interrupts,
+    ) -> Result<(Child, Agent), String> {
+        let mut command = self.hearth();
+        command.args(["up", "--yes", "--listen", "127.0.0.1:0"]);
+        command.args(["--coordinator", &coordinator.quic, "--coordinator-key", &coordinator.public_key]);
+        for folder in folders {
+            command.arg("--folder").arg(folder);
+        }
+        let (child, ready) = Child::start_until_ready("the agent", command, READY_MAX, interrupts)?;
+        let page = text(&ready, "token_url").or_else(|_| text(&ready, "page"))?;
+        Ok((child, Agent { page }))
+    }
+
+    pub(super) fn status(&self) -> Result<Status, String> {
+        let status = self.ask(&["status", "--json"])?;
+        let redactions = status["redactions"].as_object().into_iter().flatten();
+        Ok(Status {
+            items: number(&status, "items")?,
+            chunks: number(&status, "chunks")?,
+            pending: number(&status, "pending")?,
+            redactions: redactions.map(|(class, count)| (class.clone(), count.as_u64().unwrap_or_default())).collect(),
+        })
+    }
+
+    pub(super) fn search(&self, question: &str) -> Result<Answer, String> {
+        let answer = self.ask(&["search", "--json", "-n", "5", "--", question])?;
+        let hits = answer["hits"].as_array().ok_or("the search's answer has no `hits`")?;
+        let word = |hit: &Value, key: &str| hit[key].as_str().map(one_line).filter(|word| !word.is_empty());
+        Ok(Answer {
+            took_ms: answer["took_ms"].as_f64().ok_or("the search's answer has no `took_ms`")?,
+            hits: hits
+                .iter()
+                .map(|hit| Hit {
+                    title: word(hit, "title").or_else(|| word(hit, "path")).unwrap_or_default(),
+                    snippet: word(hit, "snippet").unwrap_or_default(),
+                    score: hit["score"].as_f64().unwrap_or_default(),
+                })
+                .collect(),
+        })
+    }
+
+    /// How many nodes the coordinator has heard from.
+    #[expect(clippy::unused_self, reason = "what we know of the coordinator's answers stays with the rest")]
+    pub(super) fn nodes(&self, coordinator: &Coordinator) -> Result<usize, String> {
+        let body = get(&coordinator.page, "/v1/nodes")?;
+        let nodes: Value =
+            serde_json::from_str(&body).map_err(|error| format!("/v1/nodes does not answer in JSON: {error}"))?;
+        let nodes = nodes.as_array().or_else(|| nodes["nodes"].as_array());
+        nodes.map(Vec::len).ok_or_else(|| "/v1/nodes does not list nodes".into())
+    }
+
+    fn hearth(&self) -> Command {
+        let mut command = Command::new(&self.hearth);
+        command.arg("--data").arg(&self.agent_data);
+        command
+    }
+
+    fn ask(&self, arguments: &[&str]) -> Result<Value, String> {
+        let asked = format!("`hearth {}`", arguments.join(" "));
+        let output = self.hearth().args(arguments).output().map_err(|error| format!("cannot run {asked}: {error}"))?;
+        if !output.status.success() {
+            let why = String::from_utf8_lossy(&output.stderr);
+            return Err(format!("{asked} ended with {}:\n{}", output.status, why.trim()));
+        }
+        serde_json::from_slice(&output.stdout).map_err(|error| format!("{asked} does not answer in JSON: {error}"))
+    }
+}
+
+/// A GET over a plain socket: the address is our own child's on loopback, and a client library would be the chore's largest part.
+fn get(base: &str, path: &str) -> Result<String, String> {
+    let address = base.trim_start_matches("http://").trim_end_matches('/');
+    let broken = |error: std::io::Error| format!("cannot ask {base}{path}: {error}");
+    let mut stream = TcpStream::connect(address).map_err(broken)?;
+    stream.set_read_timeout(Some(Duration::from_secs(10))).map_err(broken)?;
+    // HTTP/1.0, so that the answer is not chunked and ends with the connection.
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\nAccept: application/json\r\n\r\n").map_err(broken)?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).map_err(broken)?;
+    let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(|| format!("{base}{path} answered without a head"))?;
+    let first = head.lines().next().unwrap_or_default();
+    if first.split(' ').nth(1) == Some("200") { Ok(body.to_owned()) } else { Err(format!("{base}{path}: {first}")) }
+}
+
+fn text(value: &Value, key: &str) -> Result<String, String> {
+    value[key].as_str().map(String::from).ok_or_else(|| format!("`{key}` is missing in {value}"))
+}
+
+fn number(value: &Value, key: &str) -> Result<u64, String> {
+    value[key].as_u64().ok_or_else(|| format!("`{key}` is missing in {value}"))
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
