@@ -14,6 +14,7 @@ pub mod quic;
 mod tls;
 
 pub use close::{Close, LinkError};
+pub use ed25519_dalek::VerifyingKey;
 pub use frame::FRAME_MAX;
 pub use identity::{Identity, NotAKey, Trust, key_from_text, key_text};
 pub use pipe::{Limits, Pipe};
