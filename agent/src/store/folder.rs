@@ -1,0 +1,163 @@
+//! The data folder: created private, held by one process, its format known before anything in it is touched.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use rustix::fs::FlockOperation;
+
+use super::StoreError;
+
+/// The format of data folders that this program writes.
+pub const SCHEMA: u32 = 1;
+/// A killed process holds its lock until it is reaped.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+
+/// A data folder that this process holds.
+#[derive(Debug)]
+pub struct Folder {
+    root: PathBuf,
+    _lock: File,
+}
+
+impl Folder {
+    /// Takes the folder, creating it when it is absent.
+    ///
+    /// # Errors
+    /// When another process has it, a newer program wrote it, it holds something else, or it cannot be written.
+    pub fn open(root: &Path) -> Result<Self, StoreError> {
+        let fresh = match fs::read_dir(root) {
+            Ok(mut entries) => entries.all(|entry| entry.is_ok_and(|entry| entry.file_name() == "lock")),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => true,
+            Err(cause) => return Err(StoreError::ReadOnly { path: root.into(), cause }),
+        };
+        let schema = root.join("schema");
+        if !fresh && !schema.exists() {
+            return Err(StoreError::NotOurs(root.into()));
+        }
+        let read_only = |cause| StoreError::ReadOnly { path: root.into(), cause };
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(root).map_err(read_only)?;
+        let lock = lock(root)?;
+        if schema.exists() {
+            let found = fs::read_to_string(&schema).map_err(StoreError::io("reading the data folder's format"))?;
+            let found = found.strip_prefix("hearth-data ").and_then(|rest| rest.trim().parse().ok());
+            match found.ok_or(StoreError::Damaged("the data folder's `schema` file"))? {
+                SCHEMA => {}
+                found if found > SCHEMA => return Err(StoreError::Newer { folder: root.into(), found }),
+                _ => return Err(StoreError::Damaged("the data folder's `schema` file")),
+            }
+        }
+        for part in ["identity", "log", "keys", "index", "audit"] {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(root.join(part)).map_err(read_only)?;
+        }
+        if !schema.exists() {
+            write_atomic(&schema, format!("hearth-data {SCHEMA}\n").as_bytes())?;
+        }
+        Ok(Self { root: root.into(), _lock: lock })
+    }
+
+    /// The folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// A part of the folder.
+    pub fn part(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+}
+
+fn lock(root: &Path) -> Result<File, StoreError> {
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(root.join("lock"))
+        .map_err(|cause| StoreError::ReadOnly { path: root.into(), cause })?;
+    let begun = Instant::now();
+    loop {
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(file),
+            Err(rustix::io::Errno::WOULDBLOCK) if begun.elapsed() < LOCK_PATIENCE => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            Err(rustix::io::Errno::WOULDBLOCK) => return Err(StoreError::InUse(root.into())),
+            Err(error) => return Err(StoreError::io("locking the data folder")(error.into())),
+        }
+    }
+}
+
+/// Writes a small file whole or not at all: a temporary beside it, synced, renamed over it, the folder synced. Mode 0600.
+///
+/// # Errors
+/// When any step fails; the old content is then still there.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    let parent = path.parent().expect("a file in the data folder has a parent");
+    let mut name = path.file_name().expect("a file has a name").to_owned();
+    name.push(".new");
+    let temporary = parent.join(name);
+    let write = || -> io::Result<()> {
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)?;
+        File::open(parent)?.sync_all()
+    };
+    write().map_err(|error| {
+        // What is left of the attempt is of no use; the error that matters is the first.
+        let _ = fs::remove_file(&temporary);
+        match error.kind() {
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                StoreError::ReadOnly { path: path.into(), cause: error }
+            }
+            _ => StoreError::io("writing a file of the data folder")(error),
+        }
+    })
+}
+
+/// Bytes that a folder takes on disk, everything below included; 0 when it is absent.
+pub fn disk_usage(path: &Path) -> u64 {
+    let Ok(meta) = fs::symlink_metadata(path) else { return 0 };
+    if !meta.is_dir() {
+        return meta.len();
+    }
+    fs::read_dir(path).map_or(0, |entries| entries.flatten().map(|entry| disk_usage(&entry.path())).sum())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_process_at_a_time_and_only_folders_of_ours() {
+        let home = tempfile::tempdir().expect("a temporary folder");
+        let data = home.path().join("data");
+        let first = Folder::open(&data).expect("created");
+        assert!(matches!(Folder::open(&data), Err(StoreError::InUse(_))), "a second process");
+        drop(first);
+        Folder::open(&data).expect("free again");
+
+        fs::write(data.join("schema"), "hearth-data 99\n").expect("written");
+        assert!(matches!(Folder::open(&data), Err(StoreError::Newer { found: 99, .. })), "a newer format");
+        fs::write(data.join("schema"), "something").expect("written");
+        assert!(matches!(Folder::open(&data), Err(StoreError::Damaged(_))), "not a format");
+
+        fs::write(home.path().join("letter.txt"), "dear").expect("written");
+        assert!(matches!(Folder::open(home.path()), Err(StoreError::NotOurs(_))), "somebody's folder");
+        assert!(!home.path().join("schema").exists(), "and it is left alone");
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_said_so() {
+        let home = tempfile::tempdir().expect("a temporary folder");
+        fs::write(home.path().join("file"), "x").expect("written");
+        let error = Folder::open(&home.path().join("file/data")).expect_err("a file is no folder");
+        assert!(error.to_string().contains("cannot be written"), "{error}");
+    }
+}
