@@ -55,7 +55,7 @@ impl Source {
     #[track_caller]
     pub(crate) fn assert_lacks_word(&self, word: &str, reason: &str) {
         let code = blank_comments_and_literals(&self.text);
-        if let Some(at) = find(&code, word).filter(|at| !is_word(code[at + word.len()..].chars().next())) {
+        if let Some(at) = find(&code, word) {
             self.complain(at, word, reason);
         }
     }
@@ -100,10 +100,14 @@ fn collect(folder: &Path, found: &mut Vec<Source>) {
     }
 }
 
-/// The first occurrence that does not continue a longer word to the left.
+/// The first occurrence that is not part of a longer word on either side.
 fn find(code: &str, pattern: &str) -> Option<usize> {
-    let starts_word = is_word(pattern.chars().next());
-    code.match_indices(pattern).map(|(at, _)| at).find(|at| !starts_word || !is_word(code[..*at].chars().next_back()))
+    let (starts, ends) = (is_word(pattern.chars().next()), is_word(pattern.chars().next_back()));
+    code.match_indices(pattern).map(|(at, _)| at).find(|at| {
+        let before = is_word(code[..*at].chars().next_back());
+        let after = is_word(code[at + pattern.len()..].chars().next());
+        !(starts && before) && !(ends && after)
+    })
 }
 
 fn is_word(c: Option<char>) -> bool {
@@ -264,6 +268,7 @@ fn a_pattern_is_found_as_a_word_of_its_own() {
     for (case, code, pattern, expected) in [
         ("at the start", "unsafe {", "unsafe", Some(0)),
         ("inside a longer word", "not_unsafe", "unsafe", None),
+        ("behind a longer word", "#![deny(unsafe_code)] unsafe {", "unsafe", Some(22)),
         ("behind a path", "std::time::Instant", "Instant", Some(11)),
         ("a method call", "endpoint.connect(a)", ".connect(", Some(8)),
     ] {

@@ -118,38 +118,32 @@ impl Demo {
 
     /// Shows progress until everything is searchable by meaning, or the minute of the default folders is over.
     fn capture(&self, product: &Product, children: &mut [&mut Child], interrupts: &Interrupts) -> Result<(), String> {
-        let start = Instant::now();
+        let mut progress = Progress::start();
         let mut quiet = 0;
-        loop {
+        let status = loop {
             alive(children)?;
             let status = product.status()?;
-            let took = start.elapsed();
-            progress(&status, took);
+            progress.show(&status);
             // Two quiet glances in a row: the first may fall between the walk and its first work.
             quiet = if status.pending == 0 && status.items > 0 { quiet + 1 } else { 0 };
-            let minute_over = self.folder.is_none() && took >= CAPTURE_MAX;
-            if quiet >= 2 || minute_over {
-                finish_progress();
-                println!(
-                    "{} items, {} chunks in {:.1} s{}",
-                    status.items,
-                    status.chunks,
-                    took.as_secs_f64(),
-                    if quiet >= 2 { "" } else { "; the minute is over, the rest goes on in the background" }
-                );
-                let hidden: Vec<String> =
-                    status.redactions.iter().map(|(class, count)| format!("{count} {class}")).collect();
-                println!("redacted: {}", if hidden.is_empty() { "nothing".into() } else { hidden.join(", ") });
-                return Ok(());
+            let minute_over = progress.took() >= CAPTURE_MAX;
+            if quiet >= 2 || (minute_over && self.folder.is_none()) {
+                break status;
             }
-            if self.folder.is_some() && status.items == 0 && took >= CAPTURE_MAX {
+            if minute_over && status.items == 0 {
                 return Err("nothing was captured within a minute; does the folder hold text?".into());
             }
             if interrupts.wait(GLANCE) {
-                finish_progress();
                 return Err("interrupted".into());
             }
-        }
+        };
+        let took = progress.took().as_secs_f64();
+        drop(progress);
+        let rest = if quiet >= 2 { "" } else { "; the minute is over, the rest goes on in the background" };
+        println!("{} items, {} chunks in {took:.1} s{rest}", status.items, status.chunks);
+        let hidden: Vec<String> = status.redactions.iter().map(|(class, count)| format!("{count} {class}")).collect();
+        println!("redacted: {}", if hidden.is_empty() { "nothing".into() } else { hidden.join(", ") });
+        Ok(())
     }
 }
 
@@ -157,24 +151,48 @@ fn alive(children: &mut [&mut Child]) -> Result<(), String> {
     children.iter_mut().try_for_each(|child| child.check())
 }
 
-fn progress(status: &Status, took: Duration) {
-    if !std::io::stdout().is_terminal() {
-        return;
-    }
-    let hidden: u64 = status.redactions.values().sum();
-    #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
-    let rate = status.chunks as f64 / took.as_secs_f64().max(0.001);
-    print!(
-        "\r\x1b[K{} items, {} chunks ({rate:.0}/s), {hidden} redactions, {} waiting",
-        status.items, status.chunks, status.pending
-    );
-    // A closed terminal ends the demo by its signal, not here.
-    let _ = std::io::stdout().flush();
+/// One line that stays in place on a terminal, and a line now and then where there is none.
+struct Progress {
+    start: Instant,
+    said: Duration,
 }
 
-fn finish_progress() {
-    if std::io::stdout().is_terminal() {
-        println!();
+impl Progress {
+    const PAUSE: Duration = Duration::from_secs(5);
+
+    fn start() -> Self {
+        Self { start: Instant::now(), said: Duration::ZERO }
+    }
+
+    fn took(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    fn show(&mut self, status: &Status) {
+        let took = self.took();
+        let hidden: u64 = status.redactions.values().sum();
+        #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+        let rate = status.chunks as f64 / took.as_secs_f64().max(0.001);
+        let line = format!(
+            "{} items, {} chunks ({rate:.0}/s), {hidden} redactions, {} waiting",
+            status.items, status.chunks, status.pending
+        );
+        if std::io::stdout().is_terminal() {
+            print!("\r\x1b[K{line}");
+            // A closed terminal ends the demo by its signal, not here.
+            let _ = std::io::stdout().flush();
+        } else if took >= self.said + Self::PAUSE {
+            println!("{line}");
+            self.said = took;
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if std::io::stdout().is_terminal() {
+            println!();
+        }
     }
 }
 
