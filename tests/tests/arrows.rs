@@ -121,9 +121,9 @@ const OUTBOUND: [&str; 14] = [
     "UdpSocket",
     "Socket::new",
     ".send_to(",
-    "Endpoint::client",
-    ".connect(",
-    ".connect_with(",
+    "Endpoint",
+    "TcpStream::connect_timeout",
+    "Connector",
     "client::legacy",
     "rustix::net",
     "reqwest",
@@ -148,6 +148,16 @@ fn nothing_connects_but_through_the_gate() {
         }
         for pattern in OUTBOUND {
             source.assert_lacks(pattern, "outbound sockets are opened in link/ and agent/src/egress only");
+        }
+    }
+}
+
+#[test]
+fn only_link_brings_a_transport_along() {
+    for manifest in Manifest::all().iter().filter(|manifest| manifest.name != "hearth-link") {
+        for dependency in manifest.dependencies.iter().filter(|it| it.kind == Kind::Normal) {
+            let transport = ["quinn", "rustls", "tokio-rustls", "rumqttc", "reqwest", "ureq", "socket2"];
+            assert!(!transport.contains(&dependency.name.as_str()), "{} leans on {}", manifest.name, dependency.name);
         }
     }
 }
