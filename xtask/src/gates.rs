@@ -44,7 +44,7 @@ impl Check {
 pub(crate) fn quick(tree: &Tree) -> Result<Tally, String> {
     let mut tally = Tally::default();
     tally += if has_cargo_command("fmt") {
-        tee::gate(tree.cargo().args(["fmt", "--all", "--check"]))?
+        tee::gate(tree.cargo().args(["fmt", "--all", "--check", "--", "-l"]))?
     } else {
         left_out("the format check", "rustfmt is not installed; get it with `rustup component add rustfmt`")
     };

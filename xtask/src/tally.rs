@@ -53,9 +53,12 @@ impl Tally {
         }
     }
 
-    /// Whether a test whose name contains `part` was seen to pass.
-    pub(crate) fn saw(&self, part: &str) -> bool {
-        self.names.iter().any(|name| name.contains(part))
+    /// Whether a test was seen to pass whose own name, without its modules, has all of `words`.
+    pub(crate) fn saw(&self, words: &[&str]) -> bool {
+        self.names.iter().any(|name| {
+            let own = name.rsplit([':', ' ']).next().unwrap_or_default();
+            words.iter().all(|word| own.split('_').any(|part| part == *word))
+        })
     }
 
     /// Whether nothing failed.
@@ -146,15 +149,25 @@ mod tests {
     fn a_test_that_passed_is_remembered_by_name_and_one_that_did_not_is_not() {
         let mut tally = Tally::default();
         for line in [
-            "test embed::tests::ort_equals_tract ... ok",
-            "test embed::tests::broken ... FAILED",
-            "        PASS [   0.016s] hearth-core moment::tests::adds",
+            "test model::tests::ort_agrees_with_tract ... ok",
+            "test model::tests::broken_for_tract ... FAILED",
+            "        PASS [   0.016s] ( 1/16) hearth-core moment::tests::sorts_by_time",
         ] {
             tally.read(line);
         }
-        assert!(tally.saw("ort_equals_tract"));
-        assert!(tally.saw("moment::tests::adds"));
-        assert!(!tally.saw("broken"));
+        for (case, words, expected) in [
+            ("both words", ["ort", "tract"], true),
+            ("in any order", ["tract", "ort"], true),
+            ("by the other runner", ["sorts", "time"], true),
+            ("one of two", ["ort", "time"], false),
+            ("a module is not the test", ["model", "tract"], false),
+            ("a test that failed", ["broken", "tract"], false),
+        ] {
+            assert_eq!(tally.saw(&words), expected, "{case}");
+        }
+        let mut other = Tally::default();
+        other.read("test search::tests::sorts_by_tract ... ok");
+        assert!(!other.saw(&["ort", "tract"]), "`sorts` is not `ort`");
     }
 
     #[test]
