@@ -3,8 +3,19 @@
 //! Pure: no IO, no clock, no network, no model. What was hidden is gone; nothing here can bring it back.
 #![forbid(unsafe_code)]
 
+mod blocks;
+mod checks;
 mod class;
+mod commands;
+mod find;
+pub mod jsonl;
+mod links;
+mod numbers;
+mod packs;
+mod pairs;
 mod rules;
+mod tokens;
+mod values;
 mod words;
 
 pub use class::{Class, Counts, Span};

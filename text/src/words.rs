@@ -93,3 +93,9 @@ impl fmt::Debug for Redacted {
         write!(f, "Redacted({} bytes, {} hidden)", self.text.len(), self.counts.total())
     }
 }
+
+impl hearth_core::seal::Plain for Redacted {
+    fn plain(&self) -> &[u8] {
+        self.text.as_bytes()
+    }
+}

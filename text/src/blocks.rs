@@ -1,0 +1,236 @@
+//! Secrets of many lines or words: private keys, seed phrases, password hashes.
+//!
+//! A private key whose end is missing is hidden as far as it could reach: unfinished means closed.
+
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
+/// No private key is longer.
+pub(crate) const KEY_MAX: usize = 24 << 10;
+
+/// A private key in armour, at its `BEGIN`: from the dashes to the end line, or to where its lines stop.
+pub(crate) fn find_armour(text: &[u8], begin: usize) -> Option<(usize, usize)> {
+    let label = &text[begin..text.len().min(begin + 80)];
+    let close = memchr::memmem::find(&label[5..], b"-----")
+        .or_else(|| memchr::memmem::find(&label[5..], b" ----"))
+        .map(|i| i + 5);
+    let line_end = memchr::memchr2(b'\n', b'\\', label).unwrap_or(label.len());
+    let head = &label[..close.unwrap_or(line_end).min(label.len())];
+    if memchr::memmem::find(head, b"PRIVATE").is_none() && memchr::memmem::find(head, b"ENCRYPTED").is_none() {
+        return None;
+    }
+    let start = begin - text[..begin].iter().rev().take(6).take_while(|b| matches!(b, b'-' | b' ')).count();
+    let body = begin + head.len();
+    let reach = text.len().min(begin + KEY_MAX);
+    if let Some(end) = memchr::memmem::find(&text[body..reach], b"-----END")
+        .or_else(|| memchr::memmem::find(&text[body..reach], b"---- END"))
+    {
+        let after = body + end + 8;
+        let close =
+            memchr::memmem::find(&text[after..text.len().min(after + 80)], b"----").map_or(after, |i| after + i);
+        let end = close + text[close..].iter().take(5).take_while(|b| **b == b'-').count();
+        return Some((start, end));
+    }
+    Some((start, loose_end(text, body, reach)))
+}
+
+/// Where the lines of base64 stop, when nothing says that they do.
+fn loose_end(text: &[u8], from: usize, reach: usize) -> usize {
+    let mut end = from;
+    let mut at = from;
+    while at < reach {
+        let stop = memchr::memchr(b'\n', &text[at..reach]).map_or(reach, |i| at + i);
+        let line = text[at..stop].trim_ascii();
+        // The first line may hold the rest of the label; header lines name an algorithm; the rest is base64, perhaps escaped.
+        let plain = line.iter().all(|b| {
+            b.is_ascii_alphanumeric()
+                || matches!(b, b'+' | b'/' | b'=' | b'-' | b'\\' | b',' | b'"' | b'\'' | b'>' | b'|' | b'.' | b'_')
+        });
+        let header = line.starts_with(b"Proc-Type:")
+            || line.starts_with(b"DEK-Info:")
+            || line.starts_with(b"Version:")
+            || line.starts_with(b"Comment:");
+        let long_gap = line.is_empty()
+            && end > from + 100
+            && text[stop..reach].trim_ascii_start().iter().take(40).filter(|b| b.is_ascii_alphanumeric()).count() < 30;
+        if at != from && (!(plain || header) || long_gap) {
+            break;
+        }
+        end = if line.is_empty() { end } else { stop };
+        at = stop + 1;
+    }
+    end.max(from)
+}
+
+/// A key file of PuTTY, at its first words, through its last line.
+pub(crate) fn find_putty(text: &[u8], at: usize) -> usize {
+    let reach = text.len().min(at + KEY_MAX);
+    let Some(mac) = memchr::memmem::find(&text[at..reach], b"Private-MAC:") else { return reach };
+    memchr::memchr(b'\n', &text[at + mac..reach]).map_or(reach, |i| at + mac + i)
+}
+
+/// A password hash as `crypt` and its heirs write it, at its dollar or brace, and where it ends.
+pub(crate) fn find_hash(text: &[u8], at: usize) -> Option<usize> {
+    let rest = &text[at..text.len().min(at + 4096)];
+    let n = rest
+        .iter()
+        .take_while(|b| {
+            b.is_ascii_alphanumeric()
+                || matches!(b, b'$' | b'.' | b'/' | b'+' | b'=' | b',' | b'-' | b'_' | b'*' | b'@' | b'{' | b'}' | b':')
+        })
+        .count();
+    let mut found = &rest[..n];
+    if found.starts_with(b"$") {
+        // `/etc/shadow` goes on after a colon; a ticket of Kerberos does not end there.
+        if !found.starts_with(b"$krb5")
+            && let Some(colon) = memchr::memchr(b':', found)
+        {
+            found = &found[..colon];
+        }
+        let name_end = memchr::memchr(b'$', &found[1..])? + 1;
+        let name = &found[1..name_end];
+        let body = &found[name_end + 1..];
+        let known = matches!(
+            name,
+            b"1" | b"2"
+                | b"2a"
+                | b"2b"
+                | b"2x"
+                | b"2y"
+                | b"3"
+                | b"5"
+                | b"6"
+                | b"7"
+                | b"8"
+                | b"9"
+                | b"y"
+                | b"gy"
+                | b"md5"
+                | b"sha1"
+                | b"apr1"
+                | b"P"
+                | b"H"
+                | b"S"
+        ) || name.starts_with(b"argon2")
+            || name.starts_with(b"pbkdf2")
+            || name.starts_with(b"scrypt")
+            || name.starts_with(b"bcrypt")
+            || name.starts_with(b"krb5")
+            || name.starts_with(b"NETNTLM")
+            || name.starts_with(b"DCC2");
+        let long = body.rsplit(|b| *b == b'$').next().map_or(0, <[u8]>::len);
+        return (known && long >= 20).then_some(at + found.len());
+    }
+    let close = memchr::memchr(b'}', found)?;
+    let body = &found[close + 1..];
+    let known = matches!(
+        &found[1..close],
+        b"SSHA"
+            | b"SHA"
+            | b"SMD5"
+            | b"MD5"
+            | b"CRYPT"
+            | b"SSHA256"
+            | b"SSHA512"
+            | b"SHA256"
+            | b"SHA512"
+            | b"PBKDF2"
+            | b"bcrypt"
+            | b"ARGON2"
+    );
+    (known && body.len() >= 12).then_some(at + n)
+}
+
+static SEED_WORDS: LazyLock<HashSet<&'static [u8]>> =
+    LazyLock::new(|| include_str!("bip39-english.txt").lines().map(|word| word.trim().as_bytes()).collect());
+
+/// Runs of a wallet's words: at least this many in a row, nothing but space, commas or numbers between them.
+const SEED_MIN: usize = 11;
+
+fn word_at(text: &[u8], at: usize) -> &[u8] {
+    let n = text[at..].iter().take(9).take_while(|b| b.is_ascii_lowercase()).count();
+    &text[at..at + n]
+}
+
+fn gap(text: &[u8], at: usize) -> usize {
+    text[at..]
+        .iter()
+        .take(8)
+        .take_while(|b| b.is_ascii_whitespace() || b.is_ascii_digit() || matches!(b, b',' | b'.' | b')' | b'"' | b'\''))
+        .count()
+}
+
+/// Finds runs of seed words. Every sixth word is looked up, and a run that holds it is then read both ways.
+pub(crate) fn find_seeds(text: &[u8], found: &mut dyn FnMut(usize, usize)) {
+    let mut at = 0;
+    let mut since = 0;
+    let mut done = 0;
+    while at < text.len() {
+        let Some(skip) = text[at..].iter().position(u8::is_ascii_lowercase) else { return };
+        let start = at + skip;
+        let n = text[start..].iter().take_while(|b| b.is_ascii_lowercase()).count();
+        at = start + n;
+        since += 1;
+        if since < 6 || !(3..=8).contains(&n) || !SEED_WORDS.contains(&text[start..at]) {
+            if since >= 6 {
+                since = 0;
+            }
+            continue;
+        }
+        since = 0;
+        let mut words = 1;
+        let mut first = start;
+        while first > done {
+            let Some(end) = text[done..first].iter().rposition(u8::is_ascii_lowercase).map(|i| done + i + 1) else {
+                break;
+            };
+            if first - end == 0 || gap(text, end) != first - end {
+                break;
+            }
+            let n = text[done..end].iter().rev().take(9).take_while(|b| b.is_ascii_lowercase()).count();
+            if !SEED_WORDS.contains(&text[end - n..end]) {
+                break;
+            }
+            first = end - n;
+            words += 1;
+        }
+        let mut last = at;
+        loop {
+            let space = gap(text, last);
+            let word = word_at(text, last + space);
+            if space == 0 || word.is_empty() || !SEED_WORDS.contains(word) {
+                break;
+            }
+            last += space + word.len();
+            words += 1;
+        }
+        if words >= SEED_MIN {
+            found(first, last);
+        }
+        at = last.max(at);
+        done = last.max(done);
+    }
+}
+
+/// Words after a name that announces them (`seed phrase:`): at least ten, in lower case.
+pub(crate) fn words_after(text: &[u8], from: usize) -> Option<(usize, usize)> {
+    let skip = text[from..].iter().take(24).take_while(|b| !b.is_ascii_lowercase()).count();
+    let start = from + skip;
+    let mut end = start;
+    let mut words = 0;
+    loop {
+        let n = text[end.min(text.len())..].iter().take(10).take_while(|b| b.is_ascii_lowercase()).count();
+        if !(3..=9).contains(&n) {
+            break;
+        }
+        end += n;
+        words += 1;
+        let space = gap(text, end);
+        if space == 0 || words == 25 || !text.get(end + space).is_some_and(u8::is_ascii_lowercase) {
+            break;
+        }
+        end += space;
+    }
+    let end = start + text[start..end].trim_ascii_end().len();
+    (words >= 10).then_some((start, end))
+}

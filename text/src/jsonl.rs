@@ -1,0 +1,83 @@
+//! Redaction line by line for other programs: `{"text"}` in, `{"text","spans"}` out.
+//!
+//! Offsets are Unicode code points of the input, end exclusive. It reads no file; the command hands it lines.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Class, Raw, Rules, Span};
+
+/// Why a line was not redacted. It never quotes the line.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The line is no JSON object with a `text`.
+    #[error("a line is not a JSON object with a string `text`, at column {column}; write one {{\"text\": …}} a line")]
+    NotARecord {
+        /// Where reading stopped.
+        column: usize,
+    },
+}
+
+#[derive(Deserialize)]
+struct Record {
+    text: String,
+}
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    text: &'a str,
+    spans: Vec<Place>,
+}
+
+/// Where something was hidden, in code points.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+pub struct Place {
+    /// The first code point that was hidden.
+    pub start: usize,
+    /// The first one after it.
+    pub end: usize,
+    /// What was hidden.
+    pub class: Class,
+}
+
+/// Turns byte offsets of `text` into code points. `spans` are in order, as [`Rules::redact_with_spans`] gives them.
+pub fn places(text: &str, spans: &[Span]) -> Vec<Place> {
+    let (mut byte, mut point) = (0, 0);
+    let mut to_point = |at: usize| {
+        point += text.as_bytes()[byte..at].iter().filter(|b| **b & 0xc0 != 0x80).count();
+        byte = at;
+        point
+    };
+    spans.iter().map(|span| Place { start: to_point(span.start), end: to_point(span.end), class: span.class }).collect()
+}
+
+/// Redacts one line and returns its answer, without a line break.
+///
+/// # Errors
+/// If the line is not a record.
+pub fn redact_line(rules: &Rules, line: &str) -> Result<String, Error> {
+    let Record { text } = serde_json::from_str(line).map_err(|error| Error::NotARecord { column: error.column() })?;
+    // Offsets are counted on a copy, since redaction consumes the text; the copy is raw too and is wiped.
+    let copy = Raw::new(text.as_str());
+    let (redacted, spans) = rules.redact_with_spans(Raw::new(text));
+    let spans = places(copy.text(), &spans);
+    Ok(serde_json::to_string(&Answer { text: redacted.as_str(), spans }).expect("strings and numbers can be written"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn offsets_are_code_points_of_the_input() {
+        let rules = Rules::standard();
+        let answer =
+            redact_line(&rules, r#"{"text":"größe ☕ alice@example.org ☕","extra":1}"#).expect("the line is a record");
+        assert_eq!(answer, r#"{"text":"größe ☕ [email] ☕","spans":[{"start":8,"end":25,"class":"email"}]}"#);
+    }
+
+    #[test]
+    fn a_line_that_is_no_record_is_refused_without_quoting_it() {
+        let error = redact_line(&Rules::standard(), r#"{"txt":"hunter2"}"#).expect_err("there is no text");
+        assert!(!error.to_string().contains("hunter2"), "{error}");
+    }
+}

@@ -1,0 +1,543 @@
+//! Whether a value is a secret or only stands where one could stand.
+//!
+//! Structure decides: variables, calls, paths, type names and sample words are not secrets. Entropy only breaks ties.
+
+/// How much the name before a value says.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Strength {
+    /// Nearly anything bears such a name (`key`, `auth`): the value must look random.
+    Weak,
+    /// A name of tokens (`token`, `api_key`, `secret`): the value must look made by a machine.
+    Medium,
+    /// A name of passwords: people choose the value.
+    Strong,
+}
+
+/// How the value stands in the text.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Dress {
+    /// Between quotes.
+    Quoted,
+    /// Bare, right after `=` or on a line of `name: value`, as in configuration.
+    Plain,
+    /// Bare, where a programming language would put an expression, or in prose.
+    Loose,
+}
+
+/// What a value looks like, counted once.
+pub(crate) struct Look {
+    pub(crate) len: usize,
+    pub(crate) digits: usize,
+    pub(crate) lower: usize,
+    pub(crate) upper: usize,
+    pub(crate) other: usize,
+    /// How often the kind of character changes.
+    pub(crate) changes: usize,
+    pub(crate) distinct: usize,
+    /// The longest run of one character.
+    pub(crate) run: usize,
+    /// Shannon's bits a character.
+    pub(crate) bits: f32,
+}
+
+impl Look {
+    pub(crate) fn of(value: &[u8]) -> Self {
+        let mut seen = [0u16; 256];
+        let (mut digits, mut lower, mut upper, mut other, mut changes, mut run, mut longest) = (0, 0, 0, 0, 0, 0, 0);
+        let (mut kind_before, mut before) = (9, 0);
+        for byte in value {
+            seen[usize::from(*byte)] = seen[usize::from(*byte)].saturating_add(1);
+            let kind = match byte {
+                b'0'..=b'9' => {
+                    digits += 1;
+                    0
+                }
+                b'a'..=b'z' => {
+                    lower += 1;
+                    1
+                }
+                b'A'..=b'Z' => {
+                    upper += 1;
+                    2
+                }
+                _ => {
+                    other += 1;
+                    3
+                }
+            };
+            changes += usize::from(kind != kind_before && kind_before != 9);
+            run = if *byte == before { run + 1 } else { 1 };
+            longest = longest.max(run);
+            (kind_before, before) = (kind, *byte);
+        }
+        let len = value.len();
+        let bits = seen
+            .iter()
+            .filter(|n| **n > 0)
+            .map(|n| {
+                let share = f32::from(*n) / len as f32;
+                -share * share.log2()
+            })
+            .sum();
+        let distinct = seen.iter().filter(|n| **n > 0).count();
+        Self { len, digits, lower, upper, other, changes, distinct, run: longest, bits }
+    }
+
+    fn letters(&self) -> usize {
+        self.lower + self.upper
+    }
+
+    /// Bits a character, as a share of what that many characters could carry at most.
+    fn evenness(&self) -> f32 {
+        self.bits / (self.len.max(2) as f32).log2().min(6.0)
+    }
+}
+
+/// Words that fill the place of a value: they end a sentence, name a type, or say "put yours here".
+const FILLERS: &[&str] = &[
+    "none",
+    "null",
+    "nil",
+    "true",
+    "false",
+    "undefined",
+    "string",
+    "str",
+    "text",
+    "bool",
+    "boolean",
+    "int",
+    "integer",
+    "char",
+    "bytes",
+    "object",
+    "array",
+    "any",
+    "void",
+    "default",
+    "required",
+    "optional",
+    "empty",
+    "unset",
+    "unknown",
+    "disabled",
+    "enabled",
+    "password",
+    "passwd",
+    "passphrase",
+    "pass",
+    "pwd",
+    "secret",
+    "secrets",
+    "token",
+    "tokens",
+    "key",
+    "keys",
+    "apikey",
+    "credentials",
+    "username",
+    "user",
+    "value",
+    "name",
+    "field",
+    "label",
+    "hidden",
+    "input",
+    "prompt",
+    "redacted",
+    "masked",
+    "removed",
+    "omitted",
+    "encrypted",
+    "hashed",
+    "plain",
+    "plaintext",
+    "generated",
+    "invalid",
+    "incorrect",
+    "missing",
+    "changed",
+    "stored",
+    "reset",
+    "wrong",
+    "correct",
+    "expired",
+    "authentication",
+    "authorization",
+    "bearer",
+    "basic",
+    "digest",
+    "oauth",
+    "example",
+    "sample",
+    "placeholder",
+    "dummy",
+    "foobar",
+    "foo",
+    "bar",
+    "baz",
+    "todo",
+    "tbd",
+    "yes",
+    "no",
+    "on",
+    "off",
+    "ask",
+    "public",
+    "private",
+    "const",
+    "static",
+    "final",
+    "new",
+    "self",
+    "this",
+    "return",
+    "function",
+    "include",
+    "import",
+    "export",
+    "option",
+    "option<string>",
+    "something",
+    "anything",
+    "whatever",
+    "insert",
+    "here",
+    "not-set",
+    "notset",
+    "n/a",
+    "na",
+];
+
+/// Parts that only a sample has.
+const SAMPLES: &[&[u8]] = &[
+    b"example",
+    b"placeholder",
+    b"your_",
+    b"your-",
+    b"yourkey",
+    b"yourtoken",
+    b"yoursecret",
+    b"_here",
+    b"-here",
+    b"changeme",
+    b"change_me",
+    b"change-me",
+    b"replace_me",
+    b"replace-me",
+    b"replaceme",
+    b"insert_",
+    b"insert-",
+    b"enter_",
+    b"xxxx",
+    b"****",
+    b"....",
+    b"####",
+    b"????",
+    b"____",
+    b"<your",
+    b"redacted",
+    b"abcdefghijklmnop",
+    b"not-set",
+    b"todo",
+    b"dummy",
+    b"fake-",
+    b"fake_",
+    b"afake",
+    b"notarealkey",
+    b"insert your",
+    b"my-secret-",
+    b"real_key",
+];
+
+/// Tells whether the value is a sample, a mask, a reference to where the secret is, or a mark of ours.
+pub(crate) fn is_stand_in(value: &[u8]) -> bool {
+    let Some((&first, rest)) = value.split_first() else { return true };
+    let last = *value.last().unwrap_or(&first);
+    if value.iter().all(|byte| *byte == first)
+        || value.iter().all(|byte| !byte.is_ascii_alphanumeric() && byte.is_ascii())
+    {
+        return true;
+    }
+    match first {
+        // A shell variable, a template, a substitution.
+        b'$' => {
+            let name = rest.strip_prefix(b"{").or_else(|| rest.strip_prefix(b"(")).unwrap_or(rest);
+            if rest.first().is_some_and(|byte| matches!(byte, b'{' | b'('))
+                || (name.len() == rest.len() && rest.iter().all(|b| b.is_ascii_alphabetic() || *b == b'_'))
+                || (name.iter().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || *b == b'_'))
+            {
+                return true;
+            }
+        }
+        b'%' if last == b'%' || matches!(rest.first(), Some(b's' | b'(' | b'{' | b'v')) && rest.len() < 24 => {
+            return true;
+        }
+        b'<' => {
+            if last == b'>' || rest.iter().take(20).all(|b| b.is_ascii_alphabetic() || matches!(b, b'-' | b'_' | b' '))
+            {
+                return true;
+            }
+        }
+        b'{' if rest.first() == Some(&b'{')
+            || (last == b'}' && rest.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'}'))) =>
+        {
+            return true;
+        }
+        b'[' if last == b']' => return true,
+        b'#' | b'@' if rest.first() == Some(&b'{') => return true,
+        b'*' if rest.first() == Some(&b'*') => return true,
+        _ => {}
+    }
+    if value.len() <= 24 && FILLERS.iter().any(|word| value.eq_ignore_ascii_case(word.as_bytes())) {
+        return true;
+    }
+    let lower: Vec<u8> = value.iter().take(200).map(u8::to_ascii_lowercase).collect();
+    let has = |needle: &[u8]| memchr::memmem::find(&lower, needle).is_some();
+    SAMPLES.iter().any(|part| has(part))
+        || has(b"${")
+        || has(b"{{")
+        || has(b"process.env")
+        || has(b"os.environ")
+        || has(b"getenv")
+        || lower.starts_with(b"enc[")
+        || lower.starts_with(b"vault:")
+        || lower.starts_with(b"!secret")
+        || lower.starts_with(b"arn:")
+        || lower.starts_with(b"env:")
+        || lower.starts_with(b"secrets.")
+}
+
+fn is_word_path(value: &[u8]) -> bool {
+    let parts: Vec<&[u8]> =
+        value.split(|b| matches!(b, b'.' | b':' | b'/' | b'-' | b'_')).filter(|part| !part.is_empty()).collect();
+    parts.len() > 1 && parts.iter().all(|part| part.iter().all(u8::is_ascii_alphabetic))
+}
+
+/// Tells whether an unquoted value reads as an expression of a program: a call, a member, an index, an operator.
+fn is_expression(value: &[u8]) -> bool {
+    let call = memchr::memchr(b'(', value).is_some_and(|at| {
+        at > 0 && value[..at].iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b':' | b'$' | b'!'))
+    });
+    let index = memchr::memchr(b'[', value)
+        .is_some_and(|at| at > 0 && value[..at].iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.')));
+    let member = memchr::memmem::find(value, b"->").is_some() || memchr::memmem::find(value, b"::").is_some();
+    call || index || member || matches!(value[0], b'(' | b'&' | b'|') || value.ends_with(b"(")
+}
+
+fn is_path_or_link(value: &[u8]) -> bool {
+    if memchr::memmem::find(value, b"://").is_some() {
+        return true;
+    }
+    let rooted = value.starts_with(b"/")
+        || value.starts_with(b"./")
+        || value.starts_with(b"../")
+        || value.starts_with(b"~/")
+        || (value.len() > 3 && value[1..].starts_with(b":\\"));
+    let look = Look::of(value);
+    (rooted
+        && look.digits * 6 < look.len
+        && look.other * 24 > look.len
+        && value.iter().all(|b| !matches!(b, b'+' | b'=')))
+        || (memchr::memchr_iter(b'/', value).count() >= 2 && look.digits == 0 && look.upper * 4 < look.len)
+}
+
+/// Tells whether the value looks drawn at random by a machine.
+pub(crate) fn is_random(value: &[u8], least: usize) -> bool {
+    let look = Look::of(value);
+    if look.len < least || look.distinct < 6 || look.run > 6 {
+        return false;
+    }
+    let hex = value.iter().all(u8::is_ascii_hexdigit);
+    if hex && look.len >= 16 {
+        return look.digits >= 2 && look.letters() >= 1;
+    }
+    if look.digits == 0 {
+        // Letters only: cases must mix as no word does, or it must be long and even.
+        let mixed = look.upper >= 3 && look.lower >= 3 && look.changes * 3 > look.len;
+        let solid = look.len >= 20 && look.other == 0 && (look.upper == 0 || look.lower == 0) && look.evenness() > 0.82;
+        return (mixed && look.len >= 16) || solid;
+    }
+    if look.letters() == 0 {
+        return look.len >= 16 && look.other == 0;
+    }
+    look.digits >= 2 && look.evenness() > 0.72 && (look.changes >= 3 || look.len >= 24) && look.other * 4 <= look.len
+}
+
+/// Tells whether `value` under a name of that strength is a secret.
+pub(crate) fn is_secret(value: &[u8], strength: Strength, dress: Dress) -> bool {
+    if value.len() < 3 || is_stand_in(value) {
+        return false;
+    }
+    let look = Look::of(value);
+    let letters_only = look.digits == 0 && look.other == 0;
+    if dress != Dress::Quoted && is_expression(value) {
+        return false;
+    }
+    if is_path_or_link(value) && strength != Strength::Strong {
+        return false;
+    }
+    let spaces = memchr::memchr_iter(b' ', value).count();
+    match strength {
+        Strength::Strong => {
+            if value.len() < 4
+                || (is_path_or_link(value) && (look.digits < 2 || memchr::memmem::find(value, b"://").is_some()))
+            {
+                return false;
+            }
+            if spaces > 0 {
+                // A sentence is not a password; a passphrase of several words cannot be told from one, so only mixed ones count.
+                return spaces <= 2 && look.digits > 0 && look.len < 40;
+            }
+            let mixed = look.digits > 0
+                || value
+                    .iter()
+                    .any(|b| matches!(b, b'!' | b'#' | b'$' | b'%' | b'&' | b'*' | b'?' | b'@' | b'^' | b'~' | b'+'));
+            match dress {
+                Dress::Quoted => mixed && look.len >= 4 || (look.len >= 5 && !is_label(value, &look)),
+                Dress::Plain => {
+                    (mixed && look.len >= 4)
+                        || (look.len >= 6 && (!letters_only || !is_camel(value)) && !is_member(value))
+                }
+                Dress::Loose => {
+                    (mixed && look.len >= 6 && look.letters() > 0 && !is_word_path(value))
+                        || (look.other > 0
+                            && look.len >= 12
+                            && memchr::memchr_iter(b'-', value).count() >= 2
+                            && is_word_path(value))
+                }
+            }
+        }
+        Strength::Medium => {
+            if spaces > 0 || look.len < 8 || is_version_or_date(value) {
+                return false;
+            }
+            let random = is_random(value, 16);
+            match dress {
+                Dress::Quoted | Dress::Plain => {
+                    random
+                        || (look.digits > 0 && look.letters() > 0 && !is_slug(value, &look))
+                        || (look.len >= 16 && look.digits >= 12 && look.other == 0)
+                        || (letters_only
+                            && look.len >= 8
+                            && dress == Dress::Quoted
+                            && look.changes >= 2
+                            && look.upper >= 2
+                            && !is_camel(value))
+                        || (value.iter().any(|b| matches!(b, b'!' | b'#' | b'%' | b'^' | b'&'))
+                            && look.len >= 12
+                            && look.letters() > 6)
+                }
+                Dress::Loose => {
+                    (random && look.digits > 0)
+                        || (look.digits >= 3 && look.len >= 12 && look.letters() > 0 && !is_slug(value, &look))
+                }
+            }
+        }
+        Strength::Weak => {
+            spaces == 0
+                && !is_version_or_date(value)
+                && !is_slug(value, &look)
+                && is_random(value, if dress == Dress::Loose { 20 } else { 12 })
+        }
+    }
+}
+
+/// `Password:`, `#add-password`, `userPasswordField`: what a page or a program calls a password.
+fn is_label(value: &[u8], look: &Look) -> bool {
+    let lower = value.to_ascii_lowercase();
+    let names_itself = [&b"password"[..], b"passwd", b"secret", b"token", b"passphrase", b"username", b"login"]
+        .iter()
+        .any(|word| memchr::memmem::find(&lower, word).is_some() && look.digits == 0);
+    names_itself
+        || matches!(value.last(), Some(b':'))
+        || (look.digits == 0 && matches!(value[0], b'#' | b'.'))
+        || (look.other > 2 && look.letters() < 3)
+}
+
+/// `passwordField`: words joined by capitals, as programs name things.
+fn is_camel(value: &[u8]) -> bool {
+    let look = Look::of(value);
+    value[0].is_ascii_alphabetic()
+        && look.upper > 0
+        && look.lower > look.upper
+        && look.digits == 0
+        && look.changes * 3 < look.len * 2
+        && memchr::memmem::find(&value.to_ascii_lowercase(), b"pass").is_some()
+        || (look.upper > 0 && look.lower >= look.upper * 3 && look.digits == 0 && value[0].is_ascii_lowercase())
+}
+
+/// `config.password`, `self.secret`: a member of something.
+fn is_member(value: &[u8]) -> bool {
+    memchr::memchr(b'.', value).is_some()
+        && value.split(|b| *b == b'.').all(|part| {
+            !part.is_empty() && !part[0].is_ascii_digit() && part.iter().all(|b| b.is_ascii_alphabetic() || *b == b'_')
+        })
+}
+
+/// Words with numbers between dashes or underscores, as things are named: `utf8_general_ci`, `my-cluster-01`.
+fn is_slug(value: &[u8], look: &Look) -> bool {
+    if look.other == 0 || look.other * 3 > look.len * 2 {
+        return false;
+    }
+    let mut parts = 0;
+    let mut words = 0;
+    for part in value.split(|b| matches!(b, b'-' | b'_' | b'.' | b'/' | b':' | b'@')) {
+        let letters = part.iter().filter(|b| b.is_ascii_alphabetic()).count();
+        let digits = part.iter().filter(|b| b.is_ascii_digit()).count();
+        if part.is_empty() {
+            continue;
+        }
+        if letters + digits != part.len() {
+            return false;
+        }
+        parts += 1;
+        words += usize::from(
+            digits == 0 || letters == 0 && digits <= 4 || (letters > digits && digits <= 2 && part.len() <= 8),
+        );
+    }
+    parts > 1 && words == parts && !(look.len >= 30 && look.upper > 3 && look.lower > 3)
+}
+
+fn is_version_or_date(value: &[u8]) -> bool {
+    let look = Look::of(value);
+    look.letters() <= 1 && look.other >= 1 && look.digits + look.other + look.letters() == look.len && look.len < 24
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_judged_by_its_name_and_its_dress() {
+        use Dress::{Loose, Plain, Quoted};
+        use Strength::{Medium, Strong, Weak};
+        for (case, value, strength, dress, expected) in [
+            ("a chosen password", "hunter2", Strong, Plain, true),
+            ("a word in a .env file", "copperfield", Strong, Plain, true),
+            ("a password of words", "copper-tunnel-rocket-tunnel", Strong, Quoted, true),
+            ("a variable", "${DB_PASSWORD}", Strong, Plain, false),
+            ("a shell variable", "$DB_PASSWORD", Strong, Quoted, false),
+            ("a template", "{{ vault.password }}", Strong, Quoted, false),
+            ("an environment look-up", "process.env.PASSWORD", Strong, Plain, false),
+            ("a call", "getPassword()", Strong, Plain, false),
+            ("a member", "config.password", Strong, Plain, false),
+            ("a mask", "********", Strong, Quoted, false),
+            ("a type", "String", Strong, Plain, false),
+            ("our own mark", "[password]", Strong, Plain, false),
+            ("a selector", "#add-password", Strong, Quoted, false),
+            ("a sentence", "Enter your password", Strong, Quoted, false),
+            ("a word of prose", "stored", Strong, Loose, false),
+            ("a token", "a78e2ee9bf6d2d3b4d67777a0c8910d9", Medium, Plain, true),
+            ("a placeholder", "YOUR_API_KEY_HERE", Medium, Plain, false),
+            ("a name", "my-cluster-01", Medium, Plain, false),
+            ("a path", "/etc/ssl/private/server", Medium, Plain, false),
+            ("a random key", "i7hjzbiod12z9ermwgajd5zqm6zdkze0", Weak, Quoted, true),
+            ("a collation", "utf8_general_ci", Weak, Quoted, false),
+            ("a word", "value", Weak, Quoted, false),
+            ("a version", "12.2.1977.1", Medium, Plain, false),
+        ] {
+            assert_eq!(is_secret(value.as_bytes(), strength, dress), expected, "{case}: {value}");
+        }
+    }
+}
