@@ -32,11 +32,17 @@ pub struct Slot {
     index: u32,
 }
 
+/// The document keys of a node for those who only read them.
+#[derive(Clone, Debug)]
+pub struct KeyReader {
+    dir: PathBuf,
+    root: SpaceKey,
+}
+
 /// The document keys of a node.
 #[derive(Debug)]
 pub struct Keys {
-    dir: PathBuf,
-    root: SpaceKey,
+    reader: KeyReader,
     counts: Vec<usize>,
     fresh: BTreeMap<u8, Vec<u8>>,
 }
@@ -47,9 +53,9 @@ impl Keys {
     /// # Errors
     /// When the folder cannot be read.
     pub fn open(dir: PathBuf, root: SpaceKey) -> Result<Self, StoreError> {
-        let mut keys = Self { dir, root, counts: vec![0; PAGES], fresh: BTreeMap::new() };
+        let mut keys = Self { reader: KeyReader { dir, root }, counts: vec![0; PAGES], fresh: BTreeMap::new() };
         for page in 0..PAGES {
-            let path = keys.path(page);
+            let path = keys.reader.path(page);
             if let Ok(meta) = fs::metadata(path) {
                 keys.counts[page] = usize::try_from(meta.len()).unwrap_or(usize::MAX) / SLOT;
             }
@@ -66,7 +72,7 @@ impl Keys {
         let mut slot = Vec::with_capacity(SLOT);
         slot.extend(document.as_bytes());
         slot.extend(space.as_bytes());
-        slot.extend(self.root.wrap(space, document, &key, entropy()));
+        slot.extend(self.reader.root.wrap(space, document, &key, entropy()));
         slot.extend(crc32c::crc32c(&slot).to_le_bytes());
         let index = u32::try_from(self.counts[page]).expect("a page stays far below 4 billion keys");
         self.counts[page] += 1;
@@ -81,7 +87,7 @@ impl Keys {
     /// When it cannot; the keys stay unwritten and may be written by a later call.
     pub fn sync(&mut self) -> Result<(), StoreError> {
         for (page, slots) in &self.fresh {
-            let path = self.path(usize::from(*page));
+            let path = self.reader.path(usize::from(*page));
             let begin = (self.counts[usize::from(*page)] * SLOT - slots.len()) as u64;
             let what = "writing document keys";
             let file = OpenOptions::new()
@@ -94,13 +100,47 @@ impl Keys {
             file.write_all_at(slots, begin).map_err(StoreError::io(what))?;
             file.sync_data().map_err(StoreError::io(what))?;
             if begin == 0 {
-                fs::File::open(&self.dir).and_then(|dir| dir.sync_all()).map_err(StoreError::io(what))?;
+                fs::File::open(&self.reader.dir).and_then(|dir| dir.sync_all()).map_err(StoreError::io(what))?;
             }
         }
         self.fresh.clear();
         Ok(())
     }
 
+    /// For those who only read.
+    pub fn reader(&self) -> KeyReader {
+        self.reader.clone()
+    }
+
+    /// Destroys keys: each page that holds one is written anew without it.
+    ///
+    /// # Errors
+    /// When a page cannot be written; the keys in it are then still there.
+    pub fn erase(&mut self, slots: impl IntoIterator<Item = Slot>) -> Result<(), StoreError> {
+        self.sync()?;
+        let mut pages: HashMap<u8, Vec<u32>> = HashMap::new();
+        slots.into_iter().for_each(|slot| pages.entry(slot.page).or_default().push(slot.index));
+        for (page, indexes) in pages {
+            let path = self.reader.path(usize::from(page));
+            let mut bytes = fs::read(&path).map_err(StoreError::io("reading document keys"))?;
+            for index in indexes {
+                let at = index as usize * SLOT;
+                if let Some(slot) = bytes.get_mut(at..at + SLOT) {
+                    slot.fill(0);
+                }
+            }
+            // The old page is overwritten too, as far as the file system lets us, once the new one has its name.
+            let old = OpenOptions::new().write(true).open(&path).map_err(StoreError::io("erasing document keys"))?;
+            write_atomic(&path, &bytes)?;
+            old.write_all_at(&vec![0; bytes.len()], 0)
+                .and_then(|()| old.sync_data())
+                .map_err(StoreError::io("erasing document keys"))?;
+        }
+        Ok(())
+    }
+}
+
+impl KeyReader {
     /// The key of a document; `None` when it was erased.
     ///
     /// # Errors
@@ -118,33 +158,6 @@ impl Keys {
             None if bytes == [0; SLOT] => Ok(None),
             None => Err(StoreError::Damaged("a page of document keys")),
         }
-    }
-
-    /// Destroys keys: each page that holds one is written anew without it.
-    ///
-    /// # Errors
-    /// When a page cannot be written; the keys in it are then still there.
-    pub fn erase(&mut self, slots: impl IntoIterator<Item = Slot>) -> Result<(), StoreError> {
-        self.sync()?;
-        let mut pages: HashMap<u8, Vec<u32>> = HashMap::new();
-        slots.into_iter().for_each(|slot| pages.entry(slot.page).or_default().push(slot.index));
-        for (page, indexes) in pages {
-            let path = self.path(usize::from(page));
-            let mut bytes = fs::read(&path).map_err(StoreError::io("reading document keys"))?;
-            for index in indexes {
-                let at = index as usize * SLOT;
-                if let Some(slot) = bytes.get_mut(at..at + SLOT) {
-                    slot.fill(0);
-                }
-            }
-            // The old page is overwritten too, as far as the file system lets us, once the new one has its name.
-            let old = OpenOptions::new().write(true).open(&path).map_err(StoreError::io("erasing document keys"))?;
-            write_atomic(&path, &bytes)?;
-            old.write_all_at(&vec![0; bytes.len()], 0)
-                .and_then(|()| old.sync_data())
-                .map_err(StoreError::io("erasing document keys"))?;
-        }
-        Ok(())
     }
 
     /// Every key's document, space and place; for making the state anew.
@@ -201,13 +214,13 @@ mod tests {
 
         let mut keys = Keys::open(dir.path().into(), root.clone()).expect("opened again");
         for (n, (key, slot)) in (0..5).zip(&made) {
-            assert_eq!(keys.get(*slot, SPACE, document(n)).expect("read").as_ref(), Some(key), "{n}");
+            assert_eq!(keys.reader().get(*slot, SPACE, document(n)).expect("read").as_ref(), Some(key), "{n}");
         }
         let page = fs::read(dir.path().join("00")).expect("a page");
         keys.erase([made[2].1]).expect("erased");
-        assert_eq!(keys.get(made[2].1, SPACE, document(2)).expect("read"), None);
-        assert!(keys.get(made[3].1, SPACE, document(3)).expect("read").is_some(), "its neighbour stays");
-        assert_eq!(keys.all().expect("read").len(), 4);
+        assert_eq!(keys.reader().get(made[2].1, SPACE, document(2)).expect("read"), None);
+        assert!(keys.reader().get(made[3].1, SPACE, document(3)).expect("read").is_some(), "its neighbour stays");
+        assert_eq!(keys.reader().all().expect("read").len(), 4);
         let after = fs::read(dir.path().join("00")).expect("a page");
         assert!(!after.windows(72).any(|window| window == &page[2 * SLOT + 32..2 * SLOT + 104]), "no trace in the page");
         assert_eq!(fs::read_dir(dir.path()).expect("listed").count(), 1, "and no copy beside it");
@@ -230,11 +243,11 @@ mod tests {
         let mut keys = Keys::open(dir.path().into(), root.clone()).expect("opened");
         let (key, second) = keys.create(SPACE, document(2));
         keys.sync().expect("written");
-        assert_eq!(keys.get(second, SPACE, document(2)).expect("read"), Some(key));
+        assert_eq!(keys.reader().get(second, SPACE, document(2)).expect("read"), Some(key));
 
         let mut bytes = fs::read(&path).expect("a page");
         bytes[40] ^= 1;
         fs::write(&path, &bytes).expect("damaged");
-        assert!(matches!(keys.get(first, SPACE, document(1)), Err(StoreError::Damaged(_))));
+        assert!(matches!(keys.reader().get(first, SPACE, document(1)), Err(StoreError::Damaged(_))));
     }
 }

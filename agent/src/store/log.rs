@@ -10,7 +10,7 @@ use std::{
     io::{self, Read, Seek, SeekFrom},
     os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, RwLock},
 };
 
 use data_encoding::HEXLOWER;
@@ -105,17 +105,23 @@ struct End {
     chain: Chain,
 }
 
-/// This node's log.
+/// This node's log, where it grows.
 #[derive(Debug)]
 pub struct Log {
     root: PathBuf,
     key: SigningKey,
     fleet: [u8; 16],
-    lives: Vec<Life>,
+    reader: Arc<LogReader>,
     end: Option<End>,
     since_tip: u32,
-    offsets: Mutex<HashMap<(usize, u32), Arc<Vec<u64>>>>,
     notices: Vec<String>,
+}
+
+/// This node's log for those who only read it; they never wait for a write.
+#[derive(Debug, Default)]
+pub struct LogReader {
+    lives: RwLock<Vec<Life>>,
+    offsets: Mutex<HashMap<(usize, u32), Arc<Vec<u64>>>>,
 }
 
 impl Log {
@@ -138,10 +144,9 @@ impl Log {
             root,
             key,
             fleet,
-            lives,
+            reader: Arc::new(LogReader { lives: RwLock::new(lives), offsets: Mutex::default() }),
             end: None,
             since_tip: 0,
-            offsets: Mutex::default(),
             notices: Vec::new(),
         };
         log.end = log.find_end()?;
@@ -173,7 +178,7 @@ impl Log {
     /// # Errors
     /// When a write failed before and no new incarnation can be begun yet.
     pub fn incarnation(&mut self, now: Moment) -> Result<u64, StoreError> {
-        self.draft(now).map(|_| self.lives.last().expect("a draft has a life").incarnation)
+        self.draft(now).map(|_| self.reader.last().expect("a draft has a life").incarnation)
     }
 
     /// Signs a draft, writes it and waits until the disk has it.
@@ -198,12 +203,13 @@ impl Log {
 
     fn write(&mut self, segment: &Segment) -> Result<Position, StoreError> {
         let what = "writing the log";
-        let life = self.lives.len() - 1;
+        let life = self.reader.count() - 1;
+        let dir = self.reader.last().expect("a draft has a life").dir;
         let end = self.end.as_mut().expect("a draft was made, so there is an end");
         if end.offset >= FILE_BYTES {
             let file_no = end.file_no + 1;
-            end.file = create(&file_path(&self.lives[life].dir, file_no)).map_err(StoreError::io(what))?;
-            sync_dir(&self.lives[life].dir).map_err(StoreError::io(what))?;
+            end.file = create(&file_path(&dir, file_no)).map_err(StoreError::io(what))?;
+            sync_dir(&dir).map_err(StoreError::io(what))?;
             (end.file_no, end.ordinal, end.offset) = (file_no, 0, 0);
         }
         let bytes = segment.encode();
@@ -219,10 +225,7 @@ impl Log {
         }
         end.chain.follow(segment)?;
         let position = Position::new(life, end.file_no, end.ordinal);
-        let cached = self.offsets.get_mut().expect("no holder panics").get_mut(&(life, end.file_no)).map(Arc::make_mut);
-        if let Some(cached) = cached {
-            cached.push(end.offset);
-        }
+        self.reader.grew(life, end.file_no, end.offset);
         end.ordinal += 1;
         end.offset += frame.len() as u64;
         Ok(position)
@@ -231,8 +234,8 @@ impl Log {
     /// The position after the last segment.
     pub fn end(&self) -> Position {
         match &self.end {
-            Some(end) => Position::new(self.lives.len() - 1, end.file_no, end.ordinal),
-            None => Position::new(self.lives.len(), 0, 0),
+            Some(end) => Position::new(self.reader.count() - 1, end.file_no, end.ordinal),
+            None => Position::new(self.reader.count(), 0, 0),
         }
     }
 
@@ -241,71 +244,9 @@ impl Log {
         Position(position.0 + 1)
     }
 
-    /// Which life of the log a position is in.
-    ///
-    /// # Errors
-    /// When there is no such life.
-    pub fn incarnation_at(&self, position: Position) -> Result<u64, StoreError> {
-        self.lives.get(position.life()).map(|life| life.incarnation).ok_or(StoreError::Damaged("a place in the log"))
-    }
-
-    /// Reads one segment and checks it.
-    ///
-    /// # Errors
-    /// When there is none, or it is damaged.
-    pub fn read(&self, position: Position) -> Result<Segment, StoreError> {
-        let life = self.lives.get(position.life()).ok_or(StoreError::Damaged("a place in the log"))?;
-        let path = file_path(&life.dir, position.file());
-        let mut file = File::open(&path).map_err(StoreError::io("reading the log"))?;
-        let offsets = self.offsets_of(position, &mut file)?;
-        let offset = *offsets.get(position.ordinal() as usize).ok_or(StoreError::Damaged("a place in the log"))?;
-        let bytes = read_frame(&mut file, offset).map_err(StoreError::io("reading the log"))?;
-        Ok(Segment::open(&bytes.ok_or(StoreError::Damaged("a segment of the log"))?)?)
-    }
-
-    fn offsets_of(&self, position: Position, file: &mut File) -> Result<Arc<Vec<u64>>, StoreError> {
-        let key = (position.life(), position.file());
-        let known = self.offsets.lock().expect("no holder panics").get(&key).cloned();
-        if let Some(known) = known.filter(|offsets| offsets.len() > position.ordinal() as usize) {
-            return Ok(known);
-        }
-        let offsets = Arc::new(frame_offsets(file).map_err(StoreError::io("reading the log"))?);
-        self.offsets.lock().expect("no holder panics").insert(key, Arc::clone(&offsets));
-        Ok(offsets)
-    }
-
-    /// Calls `each` with every segment from `from` on, in order. Damage ends a life's part and is told in the returned sentences.
-    ///
-    /// # Errors
-    /// What `each` returns, or when the log cannot be read.
-    pub fn replay(
-        &self,
-        from: Position,
-        mut each: impl FnMut(Position, u64, Segment) -> Result<(), StoreError>,
-    ) -> Result<Vec<String>, StoreError> {
-        let mut notices = Vec::new();
-        for (number, life) in self.lives.iter().enumerate().skip(from.life()) {
-            let here = number == from.life();
-            let mut file_no = if here { from.file() } else { 0 };
-            let mut ordinal = if here { from.ordinal() } else { 0 };
-            while let Ok(mut file) = File::open(file_path(&life.dir, file_no)) {
-                let offsets = frame_offsets(&mut file).map_err(StoreError::io("reading the log"))?;
-                for (at, offset) in (0_u32..).zip(offsets).skip(ordinal as usize) {
-                    let bytes = read_frame(&mut file, offset).map_err(StoreError::io("reading the log"))?;
-                    match bytes.map(|bytes| Segment::open(&bytes)) {
-                        Some(Ok(segment)) => each(Position::new(number, file_no, at), life.incarnation, segment)?,
-                        Some(Err(newer @ hearth_core::segment::BadSegment::Newer(_))) => return Err(newer.into()),
-                        Some(Err(_)) | None => {
-                            notices.push(format!(
-                                "segment {at} of log file {file_no:04} is damaged; what it held is captured again where its source still has it"
-                            ));
-                        }
-                    }
-                }
-                (file_no, ordinal) = (file_no + 1, 0);
-            }
-        }
-        Ok(notices)
+    /// For those who only read.
+    pub fn reader(&self) -> Arc<LogReader> {
+        Arc::clone(&self.reader)
     }
 
     /// Replaces the changes that `gone` picks by their hashes, in these segments' files, each written anew and renamed over.
@@ -319,7 +260,7 @@ impl Log {
             files.entry((position.life(), position.file())).or_default().push(position.ordinal());
         }
         for ((life, file_no), ordinals) in files {
-            let path = file_path(&self.lives.get(life).ok_or(StoreError::Damaged("a place in the log"))?.dir, file_no);
+            let path = file_path(&self.reader.life(life)?.dir, file_no);
             let mut file = File::open(&path).map_err(StoreError::io(what))?;
             let mut anew = Vec::new();
             for (ordinal, offset) in (0_u32..).zip(frame_offsets(&mut file).map_err(StoreError::io(what))?) {
@@ -338,8 +279,8 @@ impl Log {
             // The note of the end names offsets that are about to move.
             let _ = fs::remove_file(self.tip_path());
             write_atomic(&path, &anew)?;
-            self.offsets.get_mut().expect("no holder panics").remove(&(life, file_no));
-            if let Some(end) = self.end.as_mut().filter(|end| life + 1 == self.lives.len() && end.file_no == file_no) {
+            self.reader.offsets.lock().expect("no holder panics").remove(&(life, file_no));
+            if let Some(end) = self.end.as_mut().filter(|end| life + 1 == self.reader.count() && end.file_no == file_no) {
                 end.file = OpenOptions::new().read(true).write(true).open(&path).map_err(StoreError::io(what))?;
                 end.offset = anew.len() as u64;
             }
@@ -372,7 +313,7 @@ impl Log {
 
     /// Finds where the last life ends; `None` when it cannot be continued.
     fn find_end(&mut self) -> Result<Option<End>, StoreError> {
-        let Some(life) = self.lives.last().cloned() else { return Ok(None) };
+        let Some(life) = self.reader.last() else { return Ok(None) };
         let author = self.key.verifying_key().to_bytes();
         let tip = fs::read(self.tip_path()).ok().and_then(|bytes| minicbor::decode::<Tip>(&bytes).ok());
         let tip = tip.filter(|tip| tip.incarnation == life.incarnation);
@@ -429,16 +370,105 @@ impl Log {
     /// Begins a new life of the log.
     fn begin(&mut self, now: Moment) -> Result<(), StoreError> {
         let what = "beginning the log";
-        let last = self.lives.last().map_or(0, |life| life.incarnation);
+        let last = self.reader.last().map_or(0, |life| life.incarnation);
         let incarnation = now.as_millis().max(last + 1);
         let dir = self.root.join(format!("{incarnation:016x}"));
         DirBuilder::new().recursive(true).mode(0o700).create(&dir).map_err(StoreError::io(what))?;
         let file = create(&file_path(&dir, 0)).map_err(StoreError::io(what))?;
         sync_dir(&dir).and_then(|()| sync_dir(&self.root)).map_err(StoreError::io(what))?;
-        self.lives.push(Life { incarnation, dir });
+        self.reader.lives.write().expect("no holder panics").push(Life { incarnation, dir });
         let chain = Chain::begin(self.key.verifying_key().to_bytes(), incarnation);
         self.end = Some(End { file, file_no: 0, ordinal: 0, offset: 0, chain });
         Ok(())
+    }
+}
+
+impl LogReader {
+    fn life(&self, number: usize) -> Result<Life, StoreError> {
+        let lives = self.lives.read().expect("no holder panics");
+        lives.get(number).cloned().ok_or(StoreError::Damaged("a place in the log"))
+    }
+
+    fn last(&self) -> Option<Life> {
+        self.lives.read().expect("no holder panics").last().cloned()
+    }
+
+    fn count(&self) -> usize {
+        self.lives.read().expect("no holder panics").len()
+    }
+
+    fn grew(&self, life: usize, file: u32, offset: u64) {
+        if let Some(known) = self.offsets.lock().expect("no holder panics").get_mut(&(life, file)) {
+            Arc::make_mut(known).push(offset);
+        }
+    }
+
+    /// Which life of the log a position is in.
+    ///
+    /// # Errors
+    /// When there is no such life.
+    pub fn incarnation_at(&self, position: Position) -> Result<u64, StoreError> {
+        self.life(position.life()).map(|life| life.incarnation)
+    }
+
+    /// Reads one segment and checks it.
+    ///
+    /// # Errors
+    /// When there is none, or it is damaged.
+    pub fn read(&self, position: Position) -> Result<Segment, StoreError> {
+        let life = self.life(position.life())?;
+        let path = file_path(&life.dir, position.file());
+        let mut file = File::open(&path).map_err(StoreError::io("reading the log"))?;
+        let offsets = self.offsets_of(position, &mut file)?;
+        let offset = *offsets.get(position.ordinal() as usize).ok_or(StoreError::Damaged("a place in the log"))?;
+        let bytes = read_frame(&mut file, offset).map_err(StoreError::io("reading the log"))?;
+        Ok(Segment::open(&bytes.ok_or(StoreError::Damaged("a segment of the log"))?)?)
+    }
+
+    fn offsets_of(&self, position: Position, file: &mut File) -> Result<Arc<Vec<u64>>, StoreError> {
+        let key = (position.life(), position.file());
+        let known = self.offsets.lock().expect("no holder panics").get(&key).cloned();
+        if let Some(known) = known.filter(|offsets| offsets.len() > position.ordinal() as usize) {
+            return Ok(known);
+        }
+        let offsets = Arc::new(frame_offsets(file).map_err(StoreError::io("reading the log"))?);
+        self.offsets.lock().expect("no holder panics").insert(key, Arc::clone(&offsets));
+        Ok(offsets)
+    }
+
+    /// Calls `each` with every segment from `from` on, in order. Damage ends a life's part and is told in the returned sentences.
+    ///
+    /// # Errors
+    /// What `each` returns, or when the log cannot be read.
+    pub fn replay(
+        &self,
+        from: Position,
+        mut each: impl FnMut(Position, u64, Segment) -> Result<(), StoreError>,
+    ) -> Result<Vec<String>, StoreError> {
+        let mut notices = Vec::new();
+        let lives = self.lives.read().expect("no holder panics").clone();
+        for (number, life) in lives.iter().enumerate().skip(from.life()) {
+            let here = number == from.life();
+            let mut file_no = if here { from.file() } else { 0 };
+            let mut ordinal = if here { from.ordinal() } else { 0 };
+            while let Ok(mut file) = File::open(file_path(&life.dir, file_no)) {
+                let offsets = frame_offsets(&mut file).map_err(StoreError::io("reading the log"))?;
+                for (at, offset) in (0_u32..).zip(offsets).skip(ordinal as usize) {
+                    let bytes = read_frame(&mut file, offset).map_err(StoreError::io("reading the log"))?;
+                    match bytes.map(|bytes| Segment::open(&bytes)) {
+                        Some(Ok(segment)) => each(Position::new(number, file_no, at), life.incarnation, segment)?,
+                        Some(Err(newer @ hearth_core::segment::BadSegment::Newer(_))) => return Err(newer.into()),
+                        Some(Err(_)) | None => {
+                            notices.push(format!(
+                                "segment {at} of log file {file_no:04} is damaged; what it held is captured again where its source still has it"
+                            ));
+                        }
+                    }
+                }
+                (file_no, ordinal) = (file_no + 1, 0);
+            }
+        }
+        Ok(notices)
     }
 }
 
@@ -516,7 +546,7 @@ mod tests {
             seen.extend(segment.changes().filter_map(|(_, change)| change.map(|c| c.document.as_bytes()[0])));
             Ok(())
         };
-        log.replay(from, each).expect("replayed");
+        log.reader().replay(from, each).expect("replayed");
         seen
     }
 
@@ -533,12 +563,12 @@ mod tests {
         let positions: Vec<Position> = (0..5).map(|n| append(&mut log, n)).collect();
         drop(log);
         let mut log = open(dir.path());
-        positions.iter().for_each(|position| drop(log.read(*position).expect("read")));
+        positions.iter().for_each(|position| drop(log.reader().read(*position).expect("read")));
         append(&mut log, 5);
         assert_eq!(documents(&log, Position::BEGIN), [0, 1, 2, 3, 4, 5]);
         assert_eq!(documents(&log, positions[3]), [3, 4, 5]);
         assert!(documents(&log, log.end()).is_empty());
-        assert_eq!(log.lives.len(), 1, "one life: the log was continued");
+        assert_eq!(log.reader.count(), 1, "one life: the log was continued");
     }
 
     #[test]
@@ -608,6 +638,7 @@ mod tests {
         append(&mut log, 0);
         log.end = None;
         log.begin(Moment::START).expect("begun");
-        assert!(log.lives[1].incarnation > log.lives[0].incarnation);
+        let lives = log.reader.lives.read().expect("no holder panics");
+        assert!(lives[1].incarnation > lives[0].incarnation);
     }
 }

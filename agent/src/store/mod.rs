@@ -15,8 +15,8 @@ pub use audit::AuditLog;
 pub use blocks::{BlockFile, BlockWriter};
 pub use folder::{Folder, SCHEMA, disk_usage, write_atomic};
 pub use identity::{Identity, entropy};
-pub use keys::{Keys, Slot};
-pub use log::{Log, Position};
+pub use keys::{KeyReader, Keys, Slot};
+pub use log::{Log, LogReader, Position};
 pub use state::{Batch, State, Tree};
 
 use std::{io, path::PathBuf};

@@ -16,7 +16,7 @@ use chacha20poly1305::{
     KeyInit, XChaCha20Poly1305,
     aead::{Aead, Payload},
 };
-use hearth_core::{Moment, SpaceId, seal::SpaceKey};
+use hearth_core::{Moment, SpaceId, id::NamingKey, seal::SpaceKey};
 
 use super::{StoreError, entropy};
 
@@ -28,7 +28,7 @@ const CACHE_BYTES: u64 = 8 << 20;
 const SCHEMA_KEY: &[u8] = b"schema";
 
 /// What kind of thing a record is about.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 #[repr(u8)]
 pub enum Tree {
     /// Single values of the node.
@@ -39,14 +39,19 @@ pub enum Tree {
     Document = 2,
     /// Passages by id.
     Chunk = 3,
-    /// Items by the keyed hash of their content.
-    Content = 4,
-    /// Jobs by id.
+    /// Items by the name their source knows them by.
+    Name = 4,
+    /// Jobs by the document they are about.
     Job = 5,
-    /// Items by the keyed hash of the id they were imported under.
+    /// Items by the id they were imported under.
     External = 6,
-    /// What was passed over, by the keyed hash of its name.
-    Skipped = 7,
+}
+
+impl Tree {
+    /// Whether its keys are words of a person; they are then replaced by keyed hashes.
+    const fn is_named(self) -> bool {
+        matches!(self, Self::Name | Self::External)
+    }
 }
 
 /// Changes that happen together or not at all.
@@ -65,6 +70,11 @@ impl Batch {
         self.0.push((tree, key.to_vec(), None));
     }
 
+    /// Sets a record that is encoded already, or removes it.
+    pub fn put_raw(&mut self, tree: Tree, key: Vec<u8>, value: Option<Vec<u8>>) {
+        self.0.push((tree, key, value));
+    }
+
     /// Whether it changes nothing.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -76,6 +86,7 @@ pub struct State {
     db: sled::Db,
     space: SpaceId,
     cipher: XChaCha20Poly1305,
+    naming: NamingKey,
     notices: Vec<String>,
 }
 
@@ -92,16 +103,17 @@ impl State {
     /// When not even an empty one can be made, or a newer program wrote it.
     pub fn open(dir: &Path, space: SpaceId, root: &SpaceKey, now: Moment) -> Result<Self, StoreError> {
         let cipher = XChaCha20Poly1305::new(&root.derive(space, "hearth/state/1").into());
+        let naming = root.naming(space);
         let mut notices = Vec::new();
         for _ in 0..2 {
             match open_guarded(dir) {
                 Ok(db) => {
                     let found = db.get(SCHEMA_KEY).ok().flatten().and_then(|bytes| <[u8; 4]>::try_from(&bytes[..]).ok());
                     match found.map(u32::from_le_bytes) {
-                        Some(SCHEMA) => return Ok(Self { db, space, cipher, notices }),
+                        Some(SCHEMA) => return Ok(Self { db, space, cipher, naming, notices }),
                         None if db.is_empty() => {
                             db.insert(SCHEMA_KEY, &SCHEMA.to_le_bytes()).and_then(|_| db.flush()).map_err(from_sled)?;
-                            return Ok(Self { db, space, cipher, notices });
+                            return Ok(Self { db, space, cipher, naming, notices });
                         }
                         Some(found) if found > SCHEMA => {
                             return Err(StoreError::Newer { folder: dir.into(), found });
@@ -186,7 +198,11 @@ impl State {
         let mut out = Vec::with_capacity(17 + key.len());
         out.extend(self.space.as_bytes());
         out.push(tree as u8);
-        out.extend(key);
+        if tree.is_named() && !key.is_empty() {
+            out.extend(self.naming.tag("state", &[key]));
+        } else {
+            out.extend(key);
+        }
         out
     }
 
