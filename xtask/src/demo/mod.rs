@@ -125,7 +125,7 @@ impl Demo {
             let status = product.status()?;
             progress.show(&status);
             // Two quiet glances in a row: the first may fall between the walk and its first work.
-            quiet = if status.pending == 0 && status.items > 0 { quiet + 1 } else { 0 };
+            quiet = if status.idle && status.pending == 0 && status.items > 0 { quiet + 1 } else { 0 };
             let minute_over = progress.took() >= CAPTURE_MAX;
             if quiet >= 2 || (minute_over && self.folder.is_none()) {
                 break status;

@@ -6,7 +6,7 @@ use super::child::{Child, Interrupts};
 use crate::tree::Tree;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::io::{IsTerminal, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -43,6 +43,8 @@ pub(super) struct Status {
     pub(super) items: u64,
     pub(super) chunks: u64,
     pub(super) pending: u64,
+    /// Whether it has looked at everything: nothing is scanned, captured or embedded.
+    pub(super) idle: bool,
     pub(super) redactions: BTreeMap<String, u64>,
 }
 
@@ -71,7 +73,7 @@ impl Product {
 
     /// The agent's public key, which is made when it is first asked for.
     pub(super) fn identity(&self) -> Result<String, String> {
-        text(&self.ask(&["identity", "--json"])?, "public_key")
+        text(&self.ask(&["identity", "--json"])?, "device_key")
     }
 
     pub(super) fn start_coordinator(
@@ -115,6 +117,7 @@ impl Product {
             items: number(&status, "items")?,
             chunks: number(&status, "chunks")?,
             pending: number(&status, "pending")?,
+            idle: text(&status, "activity")? == "idle",
             redactions: redactions.map(|(class, count)| (class.clone(), count.as_u64().unwrap_or_default())).collect(),
         })
     }
@@ -122,14 +125,13 @@ impl Product {
     pub(super) fn search(&self, question: &str) -> Result<Answer, String> {
         let answer = self.ask(&["search", "--json", "-n", "5", "--", question])?;
         let hits = answer["hits"].as_array().ok_or("the search's answer has no `hits`")?;
-        let word = |hit: &Value, key: &str| hit[key].as_str().map(one_line).filter(|word| !word.is_empty());
         Ok(Answer {
             took_ms: answer["took_ms"].as_f64().ok_or("the search's answer has no `took_ms`")?,
             hits: hits
                 .iter()
                 .map(|hit| Hit {
-                    title: word(hit, "title").or_else(|| word(hit, "path")).unwrap_or_default(),
-                    snippet: word(hit, "snippet").unwrap_or_default(),
+                    title: one_line(&harmless(&hit["title"])),
+                    snippet: one_line(&highlighted(hit)),
                     score: hit["score"].as_f64().unwrap_or_default(),
                 })
                 .collect(),
@@ -186,6 +188,55 @@ fn number(value: &Value, key: &str) -> Result<u64, String> {
     value[key].as_u64().ok_or_else(|| format!("`{key}` is missing in {value}"))
 }
 
+/// Text without control characters, which a captured file could use to write over the terminal. Every byte keeps its place.
+fn harmless(text: &Value) -> String {
+    let text = text.as_str().unwrap_or_default();
+    text.chars()
+        .map(|c| match c {
+            c if !c.is_control() => c,
+            c if c.is_ascii() => ' ',
+            _ => '\u{a0}',
+        })
+        .collect()
+}
+
+/// The snippet, with the words that were found in bold when a person reads it on a terminal.
+fn highlighted(hit: &Value) -> String {
+    let mut snippet = harmless(&hit["snippet"]);
+    if !std::io::stdout().is_terminal() {
+        return snippet;
+    }
+    let range = |pair: &Value| {
+        let end = |at: usize| usize::try_from(pair[at].as_u64()?).ok();
+        Some((end(0)?, end(1)?))
+    };
+    // From the last to the first, so that the places of the others stay true.
+    for (start, end) in hit["highlights"].as_array().into_iter().flatten().rev().filter_map(range) {
+        if start <= end && snippet.is_char_boundary(start) && snippet.is_char_boundary(end) {
+            snippet.insert_str(end, "\x1b[22m");
+            snippet.insert_str(start, "\x1b[1m");
+        }
+    }
+    snippet
+}
+
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_captured_text_cannot_steer_the_terminal_and_keeps_its_length() {
+        for (case, text, expected) in [
+            ("an escape sequence", "a\u{1b}[2Jb", "a [2Jb"),
+            ("a control character of two bytes", "a\u{9b}2Jb", "a\u{a0}2Jb"),
+            ("other letters", "größer ▮", "größer ▮"),
+        ] {
+            let shown = harmless(&Value::from(text));
+            assert_eq!((shown.as_str(), shown.len()), (expected, text.len()), "{case}");
+        }
+    }
 }
