@@ -3,10 +3,10 @@
 //! No AVX-512 here: these sums wait for memory already, so wider registers gain nothing.
 
 use std::arch::x86_64::{
-    __m128i, _mm_loadu_si128, _mm256_add_epi32, _mm256_add_ps, _mm256_castps256_ps128, _mm256_castsi256_si128,
+    __m128i, _mm_add_epi32, _mm_add_ps, _mm_cvtsi128_si32, _mm_cvtss_f32, _mm_loadu_si128, _mm_movehl_ps,
+    _mm_shuffle_epi32, _mm_shuffle_ps, _mm256_add_epi32, _mm256_add_ps, _mm256_castps256_ps128, _mm256_castsi256_si128,
     _mm256_cvtepi8_epi16, _mm256_extractf128_ps, _mm256_extracti128_si256, _mm256_fmadd_ps, _mm256_loadu_ps,
-    _mm256_madd_epi16, _mm256_setzero_ps, _mm256_setzero_si256, _mm_add_epi32, _mm_add_ps, _mm_cvtsi128_si32,
-    _mm_cvtss_f32, _mm_movehl_ps, _mm_shuffle_epi32, _mm_shuffle_ps,
+    _mm256_madd_epi16, _mm256_setzero_ps, _mm256_setzero_si256,
 };
 
 use crate::plain;
