@@ -1,0 +1,179 @@
+//! The `hearth-coordinator` program.
+#![forbid(unsafe_code)]
+
+use std::{
+    io::{self, IsTerminal, Write},
+    net::SocketAddr,
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use hearth_coordinator::{Options, Ready, Trouble, folder, serve};
+use hearth_link::{VerifyingKey, key_from_text, key_text};
+use miette::{IntoDiagnostic, WrapErr};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing::error;
+use tracing_subscriber::EnvFilter;
+
+/// Keep the last word of each device of a fleet, and show the fleet on one page
+#[derive(Debug, Parser)]
+#[command(name = "hearth-coordinator", version, max_term_width = 100)]
+struct Command {
+    #[command(subcommand)]
+    what: What,
+    /// How to write the log to stderr; `text` on a terminal and `json` elsewhere unless it is named
+    #[arg(long, global = true, value_enum, value_name = "FORM")]
+    log: Option<Log>,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    Serve(Serve),
+    Key(Key),
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Log {
+    Text,
+    Json,
+}
+
+/// Run the coordinator until it is told to end
+///
+/// SIGTERM and Ctrl-C end it in good order. SIGHUP makes it read the file of trusted keys again; a device that is no longer in it loses its
+/// link at once.
+#[derive(Debug, Args)]
+struct Serve {
+    #[command(flatten)]
+    data: Data,
+    /// Where devices connect (UDP)
+    #[arg(long, default_value = "127.0.0.1:7843", value_name = "ADDRESS")]
+    quic: SocketAddr,
+    /// Where the page is served; only addresses of this machine are allowed
+    #[arg(long, default_value = "127.0.0.1:7844", value_name = "ADDRESS")]
+    http: SocketAddr,
+    /// The public key of a device that may report; may be given more than once
+    #[arg(long, value_parser = key_from_text, value_name = "KEY")]
+    trust: Vec<VerifyingKey>,
+    /// A file of such keys, one a line, each with a name behind it
+    #[arg(long, value_name = "FILE")]
+    trust_file: Option<PathBuf>,
+}
+
+/// Print the coordinator's public key, which devices pin
+///
+/// The key is made if there is none yet.
+#[derive(Debug, Args)]
+struct Key {
+    #[command(flatten)]
+    data: Data,
+}
+
+#[derive(Debug, Args)]
+struct Data {
+    /// The data folder; it is made if there is none
+    #[arg(long, env = "HEARTH_COORDINATOR_DATA", value_name = "DIR")]
+    data: PathBuf,
+}
+
+fn main() -> ExitCode {
+    let command = Command::parse();
+    write_log(command.log);
+    let done = match command.what {
+        What::Serve(serve) => serve.run(),
+        What::Key(key) => key.run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(report) => {
+            // Nobody can be told that nobody can be told.
+            let _ = writeln!(io::stderr(), "{report:?}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl Serve {
+    fn run(self) -> miette::Result<()> {
+        let options = Options {
+            data: self.data.data,
+            quic: self.quic,
+            http: self.http,
+            trusted: self.trust,
+            trust_file: self.trust_file,
+        };
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().into_diagnostic()?;
+        let served = runtime.block_on(serve_until_signalled(options));
+        // A store that hangs does not keep the program from ending.
+        runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+        served
+    }
+}
+
+async fn serve_until_signalled(options: Options) -> miette::Result<()> {
+    let shutdown = CancellationToken::new();
+    let (reload, reloads) = tokio::sync::mpsc::channel(1);
+    let mut signals = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()]
+        .into_iter()
+        .map(signal)
+        .collect::<io::Result<Vec<_>>>()
+        .into_diagnostic()
+        .wrap_err("cannot listen for signals")?;
+    let ending = shutdown.clone();
+    tokio::spawn(async move {
+        let [terminate, interrupt, hangup] = &mut signals[..] else { return };
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                // One reload that waits is as good as many.
+                _ = hangup.recv() => { let _ = reload.try_send(()); }
+            }
+        }
+        ending.cancel();
+    });
+    serve(options, say_ready, reloads, shutdown).await.map_err(in_full)
+}
+
+impl Key {
+    fn run(self) -> miette::Result<()> {
+        let identity = folder::identity(&self.data.data).map_err(|error| in_full(error.into()))?;
+        writeln!(io::stdout(), "{}", key_text(&identity.public())).into_diagnostic()
+    }
+}
+
+/// For a person a few lines; for a program one line of JSON, after which everything listens.
+fn say_ready(ready: &Ready) {
+    let said = if io::stdout().is_terminal() {
+        let Ready { key, quic, http, trusted } = ready;
+        format!("The fleet page:      {http}\nDevices connect to:  {quic} (UDP)\nand pin this key:    {key}\nTrusted devices:     {trusted}\n")
+    } else {
+        serde_json::to_string(ready).expect("addresses and a key are JSON") + "\n"
+    };
+    let mut out = io::stdout().lock();
+    if let Err(error) = out.write_all(said.as_bytes()).and_then(|()| out.flush()) {
+        error!(%error, "cannot write to stdout; the addresses are in this log");
+    }
+}
+
+/// The whole chain of causes, for people.
+fn in_full(trouble: Trouble) -> miette::Report {
+    Err::<(), _>(trouble).into_diagnostic().expect_err("it is an error")
+}
+
+fn write_log(form: Option<Log>) {
+    let filter = EnvFilter::try_from_env("HEARTH_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let is_terminal = io::stderr().is_terminal();
+    match form.unwrap_or(if is_terminal { Log::Text } else { Log::Json }) {
+        Log::Text => builder.with_ansi(is_terminal).init(),
+        Log::Json => builder.json().init(),
+    }
+    // Panics of the store are caught and told as errors; here they only go to the log, in its form.
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        error!(place, "a part of the program failed");
+    }));
+}

@@ -1,0 +1,158 @@
+//! Puts the coordinator together and runs it until it is told to end.
+
+use std::{
+    io,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use hearth_core::Moment;
+use hearth_link::{Limits, LinkError, Listener, Trust, VerifyingKey, key_text};
+use serde::Serialize;
+use tokio::{net::TcpListener, task::spawn_blocking, time::timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::{
+    fleet::Fleet,
+    folder::{self, Folder, NoFolder},
+    sessions,
+    store::{NoStore, Store},
+    trust::{NoTrust, TrustList},
+    web,
+};
+
+/// How a coordinator is to run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The data folder.
+    pub data: PathBuf,
+    /// Where devices connect.
+    pub quic: SocketAddr,
+    /// Where the page is served; on this machine alone.
+    pub http: SocketAddr,
+    /// Keys that are trusted in any case.
+    pub trusted: Vec<VerifyingKey>,
+    /// A file of further trusted keys.
+    pub trust_file: Option<PathBuf>,
+}
+
+/// What a coordinator that is ready has to say: where it is, and the key by which devices know it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Ready {
+    /// Its public key, 64 hexadecimal digits.
+    pub key: String,
+    /// Where devices connect.
+    pub quic: SocketAddr,
+    /// Where the page is.
+    pub http: String,
+    /// How many devices it trusts.
+    pub trusted: usize,
+}
+
+/// Why a coordinator did not start, or had to end.
+#[derive(Debug, thiserror::Error)]
+pub enum Trouble {
+    /// The page would be open to others.
+    #[error("the page cannot be served on {0}: there is no sign-in yet, so only addresses of this machine are allowed, such as 127.0.0.1:7844")]
+    Open(SocketAddr),
+    /// The data folder cannot be used.
+    #[error(transparent)]
+    Folder(#[from] NoFolder),
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] NoStore),
+    /// The trusted keys cannot be used.
+    #[error(transparent)]
+    Trust(#[from] NoTrust),
+    /// Devices could not connect.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// The page's address cannot be had.
+    #[error("cannot serve the page on {address}; is another program using it?")]
+    Http {
+        /// What was asked for.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Runs a coordinator until `shutdown`. It calls `ready` once everything listens, and reads the file of trusted keys again for each message
+/// on `reload`.
+pub async fn serve(
+    options: Options,
+    ready: impl FnOnce(&Ready),
+    mut reload: tokio::sync::mpsc::Receiver<()>,
+    shutdown: CancellationToken,
+) -> Result<(), Trouble> {
+    if !options.http.ip().is_loopback() {
+        return Err(Trouble::Open(options.http));
+    }
+    let trust = Arc::new(TrustList::new(options.trusted, options.trust_file)?);
+    let data = options.data;
+    let opening = spawn_blocking(move || {
+        let folder = Folder::take(&data)?;
+        let identity = folder::identity(folder.path())?;
+        let store = Store::open(folder.path(), now())?;
+        Ok::<_, Trouble>((folder, identity, Arc::new(store)))
+    });
+    let (folder, identity, store) = opening.await.expect("opening catches the panics of the store")?;
+    let asked = Arc::clone(&trust);
+    let knows = Trust::by(move |key| {
+        let device = hearth_core::DeviceId::of_key(key);
+        let known = asked.knows(&device);
+        if !known {
+            warn!(%device, key = key_text(key), "a device that is not trusted tried to connect");
+        }
+        known
+    });
+    let listener = Listener::bind(options.quic, &identity, knows, Limits::default())?;
+    let http = |source| Trouble::Http { address: options.http, source };
+    let page = TcpListener::bind(options.http).await.map_err(http)?;
+    let said = Ready {
+        key: key_text(&identity.public()),
+        quic: listener.local_address().map_err(http)?,
+        http: format!("http://{}/", page.local_addr().map_err(http)?),
+        trusted: trust.devices().len(),
+    };
+    info!(quic = %said.quic, http = said.http, trusted = said.trusted, nodes = store.nodes().len(), "ready");
+    ready(&said);
+
+    let fleet: Arc<dyn Fleet> = store.clone();
+    let answers = web::Answers { fleet: Arc::clone(&fleet), trust: Arc::clone(&trust), clock: now };
+    let closing = shutdown.clone();
+    let pages = tokio::spawn(async move {
+        axum::serve(page, web::router(answers)).with_graceful_shutdown(async move { closing.cancelled().await }).await
+    });
+    let links = tokio::spawn(sessions::serve(listener, fleet, Arc::clone(&trust), now, shutdown.clone()));
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => break,
+            Some(()) = reload.recv() => match trust.reload() {
+                Ok(()) => info!(trusted = trust.devices().len(), "the trusted keys were read again"),
+                Err(error) => warn!(%error, "the trusted keys stay as they were"),
+            },
+        }
+    }
+    let drained = timeout(DRAIN_MAX, async { tokio::join!(pages, links) }).await;
+    if drained.is_err() {
+        warn!("some connections did not end in time and were cut");
+    }
+    let flushed = spawn_blocking(move || (store.flush(), folder)).await;
+    if let Ok((Err(error), _)) = flushed {
+        warn!(%error, "the store was not flushed at the end; nodes that reported last will report again");
+    }
+    info!("ended");
+    Ok(())
+}
+
+/// How long a graceful end may take.
+const DRAIN_MAX: Duration = Duration::from_secs(8);
+
+/// The time by this machine's clock; before 1970 it counts as 1970.
+pub fn now() -> Moment {
+    Moment::START + SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+}
