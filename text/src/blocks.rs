@@ -2,7 +2,6 @@
 //!
 //! A private key whose end is missing is hidden as far as it could reach: unfinished means closed.
 
-use std::collections::HashSet;
 use std::sync::LazyLock;
 
 /// No private key is longer.
@@ -141,8 +140,13 @@ pub(crate) fn find_hash(text: &[u8], at: usize) -> Option<usize> {
     (known && body.len() >= 12).then_some(at + n)
 }
 
-static SEED_WORDS: LazyLock<HashSet<&'static [u8]>> =
+/// The words of BIP-39, in order.
+static SEED_WORDS: LazyLock<Vec<&'static [u8]>> =
     LazyLock::new(|| include_str!("bip39-english.txt").lines().map(|word| word.trim().as_bytes()).collect());
+
+fn is_seed_word(word: &[u8]) -> bool {
+    (3..=8).contains(&word.len()) && SEED_WORDS.binary_search(&word).is_ok()
+}
 
 /// Runs of a wallet's words: at least this many in a row, nothing but space, commas or numbers between them.
 const SEED_MIN: usize = 11;
@@ -160,24 +164,25 @@ fn gap(text: &[u8], at: usize) -> usize {
         .count()
 }
 
-/// Finds runs of seed words. Every sixth word is looked up, and a run that holds it is then read both ways.
+/// Such a run is at least this long, so that looking once in each such stretch meets it.
+const SEED_STRIDE: usize = 24;
+
+/// Finds runs of seed words. One word a stride is looked up, and a run that holds it is then read both ways.
 pub(crate) fn find_seeds(text: &[u8], found: &mut dyn FnMut(usize, usize)) {
     let mut at = 0;
-    let mut since = 0;
     let mut done = 0;
     while at < text.len() {
-        let Some(skip) = text[at..].iter().position(u8::is_ascii_lowercase) else { return };
-        let start = at + skip;
-        let n = text[start..].iter().take_while(|b| b.is_ascii_lowercase()).count();
-        at = start + n;
-        since += 1;
-        if since < 6 || !(3..=8).contains(&n) || !SEED_WORDS.contains(&text[start..at]) {
-            if since >= 6 {
-                since = 0;
-            }
+        // The first word that begins at or after the place, if it is near.
+        let inside = at > 0 && text[at - 1].is_ascii_lowercase();
+        let skip = if inside { text[at..].iter().take(9).take_while(|b| b.is_ascii_lowercase()).count() } else { 0 };
+        let space = text[(at + skip).min(text.len())..].iter().take(4).take_while(|b| !b.is_ascii_lowercase()).count();
+        let start = at + skip + space;
+        let word = if start < text.len() { word_at(text, start) } else { b"" };
+        if !is_seed_word(word) {
+            at += SEED_STRIDE;
             continue;
         }
-        since = 0;
+        at = start + word.len();
         let mut words = 1;
         let mut first = start;
         while first > done {
@@ -188,7 +193,7 @@ pub(crate) fn find_seeds(text: &[u8], found: &mut dyn FnMut(usize, usize)) {
                 break;
             }
             let n = text[done..end].iter().rev().take(9).take_while(|b| b.is_ascii_lowercase()).count();
-            if !SEED_WORDS.contains(&text[end - n..end]) {
+            if !is_seed_word(&text[end - n..end]) {
                 break;
             }
             first = end - n;
@@ -198,7 +203,7 @@ pub(crate) fn find_seeds(text: &[u8], found: &mut dyn FnMut(usize, usize)) {
         loop {
             let space = gap(text, last);
             let word = word_at(text, last + space);
-            if space == 0 || word.is_empty() || !SEED_WORDS.contains(word) {
+            if space == 0 || word.is_empty() || !is_seed_word(word) {
                 break;
             }
             last += space + word.len();
@@ -207,8 +212,8 @@ pub(crate) fn find_seeds(text: &[u8], found: &mut dyn FnMut(usize, usize)) {
         if words >= SEED_MIN {
             found(first, last);
         }
-        at = last.max(at);
-        done = last.max(done);
+        done = last;
+        at = last.max(at + SEED_STRIDE / 2);
     }
 }
 

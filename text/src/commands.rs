@@ -193,7 +193,7 @@ pub(crate) fn find(text: &[u8], at: usize, which: usize, hide: &mut dyn FnMut(us
                 };
                 if let Some(i) = memchr::memchr(sign, &text[from..to]) {
                     let (user, secret) = (&text[from..from + i], (from + i + 1, to));
-                    if good(secret.0, secret.1)
+                    if !is_stand_in(&text[secret.0..secret.1])
                         && !is_stand_in(&text[from..to])
                         && !user.starts_with(b"$")
                         && !user.starts_with(b"<")

@@ -13,7 +13,7 @@ pub(crate) fn find_userinfo(text: &[u8], at: usize, hide: &mut dyn FnMut(usize, 
     let n = text[start..]
         .iter()
         .take(1024)
-        .take_while(|b| !b.is_ascii_whitespace() && !matches!(b, b'"' | b'<' | b'`' | b'|' | b'\\'))
+        .take_while(|b| !b.is_ascii_whitespace() && !matches!(b, b'"' | b'\'' | b'<' | b'`' | b'|' | b'\\'))
         .count();
     let whole = &text[start..start + n];
     // The authority ends at the first slash that has no `@` close behind it: passwords may hold slashes only in bad links.
@@ -35,7 +35,7 @@ pub(crate) fn find_userinfo(text: &[u8], at: usize, hide: &mut dyn FnMut(usize, 
         let word = secret.to_ascii_lowercase();
         let sample =
             matches!(word.as_slice(), b"password" | b"pass" | b"pwd" | b"passwd" | b"yourpassword" | b"your_password");
-        if secret.is_empty() || sample || is_variable(secret) || is_mask(secret) {
+        if secret.len() < 4 || sample || is_variable(secret) || is_mask(secret) {
             if secret.is_empty() && colon >= 12 && !is_stand_in(&info[..colon]) && Look::of(&info[..colon]).digits > 1 {
                 hide(start, start + colon, Class::ConnectionString);
             }

@@ -260,6 +260,12 @@ pub(crate) fn find_phone(text: &[u8], at: usize) -> Option<(usize, usize)> {
         return None;
     }
     let spoken = context(text, start, PHONE_WORDS);
+    // A post code, a span of years, a row of numbers.
+    let years = groups == [4, 4] && matches!(&digits[..2], b"19" | b"20") && matches!(&digits[4..6], b"19" | b"20");
+    let row = before(text, start) == b' ' && start >= 2 && text[start - 2].is_ascii_digit() && !plus && !open;
+    if !plus && (groups == [5, 4] || years || (row && !spoken)) || (dots > 0 && !plus && !open && signs != dots) {
+        return None;
+    }
     if digits.iter().all(|d| *d == digits[0]) || (digits[0] == digits[n - 1] && Look::of(&digits).distinct < 2) {
         return None;
     }

@@ -130,7 +130,6 @@ const WEAK_NAMES: &[&str] = &[
     "sig",
     "salt",
     "login",
-    "api",
     "pin",
     "apisecret",
     "community",
@@ -216,6 +215,8 @@ const KEY_INNOCENTS: &[&str] = &[
     "shift",
     "cursor",
     "known",
+    "recv",
+    "trusted",
     "hash",
     "range",
 ];
@@ -519,11 +520,15 @@ fn name_at(text: &[u8], at: usize, hint_len: usize) -> Option<Name> {
             strength = Strength::Medium;
         }
     }
-    if word == "id" {
-        return None;
+    // Of two keys the public one is no secret, also when prose says so.
+    if matches!(word, "key" | "keys") && last == 0 {
+        let lead = text[start.saturating_sub(10)..start].to_ascii_lowercase();
+        if ["public ", "primary ", "foreign ", "host ", "arrow "].iter().any(|said| lead.ends_with(said.as_bytes())) {
+            return None;
+        }
     }
     let known_tail =
-        tail.iter().all(|part| listed(TAILS, part) || part.bytes().all(|b| b.is_ascii_digit()) || part.len() <= 3);
+        tail.iter().all(|part| listed(TAILS, part) || (tail.len() <= 2 && (part.len() <= 3 || part.bytes().all(|b| b.is_ascii_digit()))));
     if !tail.is_empty() && !known_tail {
         strength = Strength::Weak;
     }
@@ -876,8 +881,9 @@ pub(crate) fn find(text: &[u8], at: usize, hint_len: usize, hide: &mut dyn FnMut
         return read;
     }
     if spaced && !closed {
-        let flag = name.start >= 1 && matches!(text[name.start - 1], b'-' | b'/')
-            || name.start >= 2 && &text[name.start - 2..name.start] == b"--";
+        let flag = name.start >= 2
+            && text[name.start - 1] == b'-'
+            && matches!(text[name.start - 2], b'-' | b' ' | b'\t' | b'\n' | b'"' | b'\'');
         let line = text[..name.start]
             .iter()
             .rev()
@@ -892,7 +898,7 @@ pub(crate) fn find(text: &[u8], at: usize, hint_len: usize, hide: &mut dyn FnMut
         if let Some((start, end, quoted)) = value_at(text, from)
             && followed
         {
-            let dress = if quoted {
+            let dress = if quoted && text[start - 1] != b'`' {
                 Dress::Quoted
             } else if flag || netrc || spaced_hint {
                 Dress::Plain

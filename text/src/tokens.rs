@@ -228,7 +228,7 @@ pub(crate) const TOKENS: &[Token] = &[
     mixed("re_", Word, 30),
     mixed("SK", Hex, 32),
     mixed("AC", Hex, 32),
-    mixed("live_", Word, 36),
+    mixed("live_", Word, 32),
     mixed("sntrys_eyJ", Base64, 40),
     mixed("sntryu_", Hex, 60),
     // Money
@@ -324,9 +324,13 @@ pub(crate) const TOKENS: &[Token] = &[
     mixed("thirdparty_", Hex, 32),
     mixed("launchdarkly-secret-", Url, 32),
     mixed("storecove_", Alnum, 24),
-    mixed("codemagic", Url, 36),
     mixed("00", Url, 40),
-    mixed("patE", Dotted, 60),
+    mixed("ak_live_", Alnum, 24),
+    mixed("ak_test_", Alnum, 24),
+    mixed("pub-c-", Url, 36),
+    mixed("sub-c-", Url, 36),
+    mixed("sec-c-", Url, 36),
+    mixed("pat", Dotted, 70),
 ];
 
 /// Shapes whose mark is in the middle or at the end: how far to look left, and which characters.
@@ -374,7 +378,7 @@ impl Token {
             return None;
         }
         let mut n = run(text, body, self.alphabet, LONGEST);
-        while n > 0 && matches!(text[body + n - 1], b'.' | b'-') {
+        while n > self.least && matches!(text[body + n - 1], b'.' | b'-') {
             n -= 1;
         }
         if n < self.least {
@@ -387,7 +391,7 @@ impl Token {
             return None;
         }
         // A short beginning is only a beginning if chance, not a word, follows it.
-        if self.start.len() <= 3 && !crate::values::is_random(found, self.least.min(20)) {
+        if self.digit && self.start.len() <= 3 && !crate::values::is_random(found, self.least.min(20)) {
             return None;
         }
         Some(body + n)
@@ -477,7 +481,7 @@ pub(crate) fn find_dotted(text: &[u8], at: usize) -> Option<usize> {
 pub(crate) fn find_with_centre(text: &[u8], dash: usize) -> Option<(usize, usize)> {
     let hex = text[..dash].iter().rev().take(40).take_while(|b| Hex.has(**b)).count();
     let digits = run(text, dash + 3, Digits, 3);
-    (hex == 32 && (1..=2).contains(&digits)).then_some((dash - 32, dash + 3 + digits))
+    (hex == 32 && (1..=2).contains(&digits)).then(|| (dash - 32, dash + 3 + digits))
 }
 
 /// A JSON web token at its first part, and where it ends: two or four dots, the signature perhaps missing.

@@ -287,6 +287,7 @@ pub(crate) fn is_stand_in(value: &[u8]) -> bool {
         b'[' if last == b']' => return true,
         b'#' | b'@' if rest.first() == Some(&b'{') => return true,
         b'*' if rest.first() == Some(&b'*') => return true,
+        b'-' if rest.first() == Some(&b'-') => return true,
         _ => {}
     }
     if value.len() <= 24 && FILLERS.iter().any(|word| value.eq_ignore_ascii_case(word.as_bytes())) {
@@ -295,8 +296,7 @@ pub(crate) fn is_stand_in(value: &[u8]) -> bool {
     let lower: Vec<u8> = value.iter().take(200).map(u8::to_ascii_lowercase).collect();
     let has = |needle: &[u8]| memchr::memmem::find(&lower, needle).is_some();
     SAMPLES.iter().any(|part| has(part))
-        || has(b"${")
-        || has(b"{{")
+        || has_variable(&lower)
         || has(b"process.env")
         || has(b"os.environ")
         || has(b"getenv")
@@ -306,6 +306,23 @@ pub(crate) fn is_stand_in(value: &[u8]) -> bool {
         || lower.starts_with(b"arn:")
         || lower.starts_with(b"env:")
         || lower.starts_with(b"secrets.")
+}
+
+/// `${name}` or `{{ name }}` somewhere inside: the value is filled in later. Loose braces are just characters.
+fn has_variable(value: &[u8]) -> bool {
+    [(&b"${"[..], &b"}"[..]), (b"{{", b"}}"), (b"#{", b"}")].iter().any(|(open, close)| {
+        memchr::memmem::find(value, open).is_some_and(|i| {
+            let rest = &value[i + open.len()..];
+            memchr::memmem::find(rest, close).is_some_and(|n| {
+                rest[..n].iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b' ' | b'-' | b':' | b'|' | b'$' | b'?'))
+            })
+        })
+    })
+}
+
+/// The 8-4-4-4-12 of a UUID.
+fn is_uuid(value: &[u8]) -> bool {
+    value.len() == 36 && value.iter().enumerate().all(|(i, b)| if matches!(i, 8 | 13 | 18 | 23) { *b == b'-' } else { b.is_ascii_hexdigit() })
 }
 
 fn is_word_path(value: &[u8]) -> bool {
@@ -345,8 +362,11 @@ fn is_path_or_link(value: &[u8]) -> bool {
 /// Tells whether the value looks drawn at random by a machine.
 pub(crate) fn is_random(value: &[u8], least: usize) -> bool {
     let look = Look::of(value);
-    if look.len < least || look.distinct < 6 || look.run > 6 {
+    if look.len < least || look.distinct < 6 || look.run * 4 > look.len {
         return false;
+    }
+    if is_uuid(value) {
+        return look.distinct >= 8;
     }
     let hex = value.iter().all(u8::is_ascii_hexdigit);
     if hex && look.len >= 16 {
@@ -372,6 +392,13 @@ pub(crate) fn is_secret(value: &[u8], strength: Strength, dress: Dress) -> bool 
     let look = Look::of(value);
     let letters_only = look.digits == 0 && look.other == 0;
     if dress != Dress::Quoted && is_expression(value) {
+        return false;
+    }
+    // Tokens have no brackets, and prose has no use for a path's slashes.
+    if dress != Dress::Quoted && strength != Strength::Strong && value.iter().any(|b| b"(){}[]<>*|\\".contains(b)) {
+        return false;
+    }
+    if dress == Dress::Loose && value.contains(&b'/') && !is_random(value, 16) {
         return false;
     }
     if is_path_or_link(value) && strength != Strength::Strong {
@@ -400,7 +427,7 @@ pub(crate) fn is_secret(value: &[u8], strength: Strength, dress: Dress) -> bool 
                         || (look.len >= 6 && (!letters_only || !is_camel(value)) && !is_member(value))
                 }
                 Dress::Loose => {
-                    (mixed && look.len >= 6 && look.letters() > 0 && !is_word_path(value))
+                    (mixed && look.len >= 6 && look.letters() > 0 && !is_word_path(value) && !is_slug(value, &look))
                         || (look.other > 0
                             && look.len >= 12
                             && memchr::memchr_iter(b'-', value).count() >= 2
@@ -424,9 +451,8 @@ pub(crate) fn is_secret(value: &[u8], strength: Strength, dress: Dress) -> bool 
                             && look.changes >= 2
                             && look.upper >= 2
                             && !is_camel(value))
-                        || (value.iter().any(|b| matches!(b, b'!' | b'#' | b'%' | b'^' | b'&'))
-                            && look.len >= 12
-                            && look.letters() > 6)
+                        || (value.iter().any(|b| matches!(b, b'!' | b'#' | b'%' | b'^' | b'&' | b'$' | b'@' | b'~'))
+                            && look.len >= 12 && look.letters() > 6 && look.other >= 2 && value[0] != b'#')
                 }
                 Dress::Loose => {
                     (random && look.digits > 0)
@@ -492,9 +518,10 @@ fn is_slug(value: &[u8], look: &Look) -> bool {
             return false;
         }
         parts += 1;
-        words += usize::from(
-            digits == 0 || letters == 0 && digits <= 4 || (letters > digits && digits <= 2 && part.len() <= 8),
-        );
+        // `sha256`, `chacha20`: a word and its number.
+        let numbered = letters >= 3 && digits <= 4 && part.iter().skip_while(|b| b.is_ascii_alphabetic()).all(u8::is_ascii_digit);
+        let short = letters > digits && digits <= 2 && part.len() <= 8;
+        words += usize::from(digits == 0 || (letters == 0 && digits <= 4) || numbered || short);
     }
     parts > 1 && words == parts && !(look.len >= 30 && look.upper > 3 && look.lower > 3)
 }

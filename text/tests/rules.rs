@@ -1,0 +1,171 @@
+//! What is hidden and what stays: one row a rule, with its true and its false friends.
+//!
+//! Every value here was made up for this table; none was ever issued.
+
+use hearth_text::{Policy, Raw, Rules};
+
+fn redacted(text: &str) -> String {
+    Rules::standard().redact(Raw::new(text)).into_parts().0
+}
+
+#[track_caller]
+fn table(rows: &[(&str, &str, &str)]) {
+    let mut wrong = String::new();
+    for (case, text, expected) in rows {
+        let found = redacted(text);
+        if found != *expected {
+            wrong.push_str(&format!("{case}\n   text     {text:?}\n   expected {expected:?}\n   found    {found:?}\n"));
+        }
+    }
+    assert!(wrong.is_empty(), "\n{wrong}");
+}
+
+#[test]
+fn secrets_under_a_name_are_hidden() {
+    table(&[
+        ("a .env file", "DB_PASSWORD=cobalt7Fern", "DB_PASSWORD=[password]"),
+        ("an exported variable", "export PGPASSWORD='x9!fernlake'", "export PGPASSWORD='[password]'"),
+        ("JSON", r#"{"user":"app","password":"fern-lake-22"}"#, r#"{"user":"app","password":"[password]"}"#),
+        ("JSON in a string", r#"{\"password\":\"fern-lake-22\"}"#, r#"{\"password\":\"[password]\"}"#),
+        ("YAML", "smtp:\n  password: fernlake22\n  port: 25\n", "smtp:\n  password: [password]\n  port: 25\n"),
+        ("TOML", "client_secret = \"k2J9fhTq0Lx8vRz3\"", "client_secret = \"[generic_secret]\""),
+        ("XML", "<password>fern-lake</password>", "<password>[password]</password>"),
+        ("an XML attribute", r#"<add key="Password" value="fern22lake" />"#, r#"<add key="Password" value="[password]" />"#),
+        ("a query", "POST /in user=bob&password=fern22lake&keep=1", "POST /in user=bob&password=[password]&keep=1"),
+        ("a header", "X-Api-Key: 8f2kLq03Zx7vTn5w", "X-Api-Key: [api_key]"),
+        ("camel case", "const vendorApiKey = '8f2kLq03Zx7vTn5w';", "const vendorApiKey = '[api_key]';"),
+        ("a flag", "deploy --token 8f2kLq03Zx7vTn5w --fast", "deploy --token [api_key] --fast"),
+        ("netrc", "machine ftp.lake.test login bob password fernlake", "machine ftp.lake.test login bob password [password]"),
+        ("pgpass", "db.lake.test:5432:shop:app:fern22lake", "db.lake.test:5432:shop:app:[password]"),
+        ("prose", "my wifi password is fern22lake, ok?", "my wifi password is [password], ok?"),
+        ("SQL", "CREATE USER bob IDENTIFIED BY 'fern22lake';", "CREATE USER bob IDENTIFIED BY '[password]';"),
+        ("a data source", "Server=db;Uid=app;Pwd=fern22lake;", "Server=db;Uid=app;Pwd=[password];"),
+        ("mysql", "mysql -u root -pfern22lake shop", "mysql -u root -p[password] shop"),
+        ("sshpass", "sshpass -p fern22lake ssh pi@nas", "sshpass -p [password] ssh pi@nas"),
+        ("sudo", "echo fern22lake | sudo -S reboot", "echo [password] | sudo -S reboot"),
+        ("one-time password", "otpauth://totp/Home:bob?secret=JBSWY3DPEHPK3PXP&issuer=Home", "otpauth://totp/Home:bob?secret=[totp_seed]&issuer=Home"),
+    ]);
+}
+
+#[test]
+fn what_only_looks_like_a_secret_stays() {
+    let rows = [
+        "password: ${DB_PASSWORD}",
+        "password = getPassword()",
+        "password = config.password",
+        "export TOKEN=\"$(vault read token)\"",
+        "api_key: YOUR_API_KEY_HERE",
+        "secret = \"xxxxxxxxxxxxxxxxxxxx\"",
+        "password_min_length: 12",
+        "the secret of good bread is patience and a hot oven",
+        "keyboard shortcuts and monkey patches for the primary_key column",
+        "Passed: build/reports/Case22Test.java",
+        "commit c5bd56f140eeab2c02e7569f329ae0d8c996f48a",
+        "checksum = \"fe0c86ef393843046985e8293b3ecdbb2d0adc26a42310717dd778bf6c1944cf\"",
+        "id: 4abe883d-4be3-40ed-ae89-8a3d4cccc0cb",
+        "postgres://app:${PASSWORD}@db/shop",
+        "def login(self, user = '', password = ''):",
+        "<input type=\"password\" name=\"password\">",
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIdvudNvcxFO2Cw hLwRQaFuqi5to4RSM6gKJpo6MTEt0",
+        "TLS_RSA_PSK_WITH_AES_128_CBC_SHA256",
+        "version 12.2.1977.1",
+        "192.168.1.20 and 127.0.0.1 and fe80::1",
+        "icon@2x.png",
+        "range 1000000000000000-2000000000000000",
+        "2026-11-20T10:12:13Z took 12 ms",
+        "51 Franklin Street, Boston, MA 02110-1301",
+    ];
+    for text in rows {
+        assert_eq!(redacted(text), text);
+    }
+}
+
+#[test]
+fn tokens_are_known_by_how_they_begin() {
+    let alnum = "k3J9fhTq0Lx8vRz3Wm5Yc7Bn2Pd6Gs4Ha1Ee";
+    let hex = "4f9a0c3be17d52806f1e9b7a3c5d08e24f9a0c3b";
+    for (service, token) in [
+        ("AWS", "AKIAQ7ZT4M2XW9KD3RLB".to_owned()),
+        ("GitHub", format!("ghp_{alnum}")),
+        ("GitLab", format!("glpat-{}", &alnum[..20])),
+        ("Slack", "xoxb-71523904812-815392047156-k3J9fhTq0Lx8vRz3Wm5Yc7Bn".to_owned()),
+        ("Stripe", format!("sk_live_{}", &alnum[..24])),
+        ("Google", format!("AIza{}", &alnum[..35])),
+        ("Anthropic", format!("sk-ant-api03-{alnum}")),
+        ("OpenAI", format!("sk-proj-{alnum}")),
+        ("npm", format!("npm_{}", &alnum[..36])),
+        ("PyPI", format!("pypi-AgEIcHlwaS5vcmc{alnum}")),
+        ("SendGrid", format!("SG.{}.{alnum}", &alnum[..22])),
+        ("DigitalOcean", format!("dop_v1_{hex}{}", &hex[..24])),
+        ("Vault", format!("hvs.{alnum}")),
+        ("Shopify", format!("shpat_{}", &hex[..32])),
+        ("Telegram", format!("110201543:A{}", &alnum[..34])),
+        ("Mailchimp", format!("{}-us12", &hex[..32])),
+        ("Azure", format!("k3J8Q~{}", &alnum[..34])),
+    ] {
+        for (case, before, after) in [("alone", "", ""), ("in prose", "use ", " today"), ("quoted", "(\"", "\")"), ("after an escape", "a\\n", "\\n")] {
+            assert_eq!(redacted(&format!("{before}{token}{after}")), format!("{before}[api_key]{after}"), "{service}, {case}");
+        }
+    }
+}
+
+#[test]
+fn blocks_are_hidden_whole_and_cut_off_ones_too() {
+    let body = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj\nMzEfYyjiWA4R4/M2bS1GB4t7NXp98C3SC6dVMvDuictGeurT8jNbvJZHtCSuYEvu\n";
+    table(&[
+        ("whole", &format!("a\n-----BEGIN PRIVATE KEY-----\n{body}-----END PRIVATE KEY-----\nb"), "a\n[private_key]\nb"),
+        ("cut off", &format!("a\n-----BEGIN RSA PRIVATE KEY-----\n{body}"), "a\n[private_key]\n"),
+        ("cut off, then prose", &format!("-----BEGIN EC PRIVATE KEY-----\n{body}\nThe key ends, (it was cut).\n"), "[private_key]\n\nThe key ends, (it was cut).\n"),
+        ("a certificate is public", "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----", "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----"),
+        ("a hash", "root:$6$Fq3kzL0a$k3J9fhTq0Lx8vRz3Wm5Yc7Bn2Pd6Gs4Ha1EeUu:19000:0:99999", "root:[password_hash]:19000:0:99999"),
+        ("a seed phrase", "legal winner thank year wave sausage worth useful legal winner thank yellow", "[seed_phrase]"),
+        ("a JWT", "t=eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJib2IiLCJpYXQiOjF9.k3J9fhTq0Lx8vRz3Wm5Yc7Bn2", "t=[jwt]"),
+        ("a URL", "postgres://app:fern22lake@db.lake.test:5432/shop", "postgres://app:[connection_string]@db.lake.test:5432/shop"),
+        ("basic authorization", "Authorization: Basic Ym9iOmZlcm4yMmxha2U=", "Authorization: Basic [auth_header]"),
+        ("a cookie", "Set-Cookie: connect.sid=k3J9fhTq0Lx8vRz3Wm5Y; Secure", "Set-Cookie: connect.sid=[session_cookie]; Secure"),
+    ]);
+}
+
+#[test]
+fn personal_numbers_prove_themselves() {
+    table(&[
+        ("a card", "card 4111 1111 1111 1111 exp", "card [credit_card] exp"),
+        ("a card that fails Luhn", "card 4111 1111 1111 1112 exp", "card 4111 1111 1111 1112 exp"),
+        ("an IBAN", "to DE89 3704 0044 0532 0130 00.", "to [iban]."),
+        ("an IBAN that fails", "to DE89 3704 0044 0532 0130 01.", "to DE89 3704 0044 0532 0130 01."),
+        ("an SSN", "ssn 536-90-4399", "ssn [us_ssn]"),
+        ("an area that never was", "ssn 666-90-4399", "ssn 666-90-4399"),
+        ("an e-mail address", "mail alice@example.org now", "mail [email] now"),
+        ("a phone number", "call +49 30 901820 today", "call [phone] today"),
+        ("an American phone number", "call (555) 201-0143 today", "call [phone] today"),
+        ("a public address", "from 8.8.8.8 port 53", "from [ip] port 53"),
+        ("a wallet", "pay 1BvBMSEYstWetqTFn5Au4m4GFg7xJaNVN2", "pay [crypto_wallet]"),
+    ]);
+}
+
+#[test]
+fn credentials_are_hidden_under_every_policy_and_the_rest_as_it_says() {
+    let text = "password=fern22lake mail alice@example.org at 10.0.0.7 and 8.8.8.8";
+    for (case, policy, expected) in [
+        ("secrets only", Policy::SECRETS, "password=[password] mail alice@example.org at 10.0.0.7 and 8.8.8.8"),
+        ("standard", Policy::STANDARD, "password=[password] mail [email] at 10.0.0.7 and [ip]"),
+        ("all", Policy::ALL, "password=[password] mail [email] at [ip] and [ip]"),
+    ] {
+        assert_eq!(Rules::with_policy(policy).redact(Raw::new(text)).as_str(), expected, "{case}");
+    }
+}
+
+#[test]
+fn what_is_hidden_is_counted_by_class() {
+    let redacted = Rules::standard().redact(Raw::new("a@example.org b@example.org password=fern22lake"));
+    assert_eq!(serde_json::to_string(redacted.counts()).expect("counts are numbers"), r#"{"password":1,"email":2}"#);
+}
+
+#[test]
+fn nothing_prints_what_it_holds() {
+    let rules = Rules::standard();
+    let mut stream = rules.stream();
+    stream.push(Raw::new("password=fern22lake"));
+    let printed = format!("{:?} {:?} {stream:?}", Raw::new("password=fern22lake"), rules.redact(Raw::new("lake password=fern22lake")));
+    assert_eq!(printed, "Raw(19 bytes) Redacted(24 bytes, 1 hidden) Stream(19 bytes held)");
+}
