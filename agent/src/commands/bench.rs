@@ -1,0 +1,63 @@
+//! `hearth bench`: measures parts of the product on this machine.
+//!
+//! It only reads what is asked; the measuring is behind [`Parts::bench`](crate::cli::Parts::bench).
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use crate::cli::{Ended, Outcome, Shell};
+
+/// Measure parts of hearth on this machine
+#[derive(Debug, Args)]
+#[command(disable_help_subcommand = true)]
+pub struct BenchCommand {
+    #[command(subcommand)]
+    what: Bench,
+}
+
+/// What is measured.
+#[derive(Clone, PartialEq, Eq, Debug, Subcommand)]
+pub enum Bench {
+    /// The vector index on vectors of your own, with one thread
+    Vectors {
+        /// The vectors to search in
+        #[arg(value_name = "BASE.fvecs")]
+        base: PathBuf,
+        /// The vectors to search for
+        #[arg(value_name = "QUERY.fvecs")]
+        query: PathBuf,
+        /// The true neighbours
+        #[arg(value_name = "TRUTH.ivecs")]
+        truth: PathBuf,
+        /// How many neighbours
+        #[arg(short = 'k', default_value_t = 10, value_name = "COUNT")]
+        k: usize,
+    },
+    /// Embedding, for each backend present, with one thread
+    Embed {
+        /// Texts, one {"text"} a line
+        #[arg(value_name = "FILE.jsonl")]
+        file: PathBuf,
+    },
+}
+
+impl BenchCommand {
+    /// Measures, and shows.
+    pub fn run(mut self, shell: &mut Shell<'_>) -> Ended {
+        match &mut self.what {
+            Bench::Vectors { base, query, truth, .. } => {
+                for path in [base, query, truth] {
+                    *path = shell.absolute(path);
+                }
+            }
+            Bench::Embed { file } => *file = shell.absolute(file),
+        }
+        let config = shell.config()?.clone();
+        let busy = shell.busy("measuring");
+        let measured = shell.parts.bench(&self.what, &config)?;
+        drop(busy);
+        shell.document(&measured)?;
+        Ok(Outcome::Done)
+    }
+}

@@ -1,0 +1,197 @@
+//! `hearth redact`: text in, redacted text out, as a stream.
+//!
+//! It needs no data folder and keeps nothing.
+
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader, Read, Write},
+    path::PathBuf,
+};
+
+use clap::{Args, ValueEnum};
+use hearth_text::{Policy, Raw, Rules, jsonl};
+
+use crate::{
+    ask::{Failure, FailureKind},
+    cli::{Ended, Outcome, Shell, Trouble, marks},
+    config::{Config, IpPolicy},
+};
+
+/// The longest line of JSON that is read.
+const LINE_MAX: u64 = 256 << 20;
+
+/// Hide secrets and personal data in text
+///
+/// Reads a file or standard input and writes the text without them. Passwords, keys and tokens are always hidden; what else
+/// is, the configuration says, or --packs.
+#[derive(Debug, Args)]
+pub struct Redact {
+    /// The file; standard input when absent or -
+    file: Option<PathBuf>,
+    /// Read lines {"text"} and write lines {"text","spans"}, offsets in characters of the input
+    #[arg(long)]
+    jsonl: bool,
+    /// Hide these too
+    #[arg(long, value_enum)]
+    packs: Option<Packs>,
+}
+
+/// Sets of optional rules.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum Packs {
+    /// Everything hearth knows
+    All,
+}
+
+impl Redact {
+    /// Reads, hides and writes.
+    pub fn run(self, shell: &mut Shell<'_>) -> Ended {
+        let policy = match self.packs {
+            Some(Packs::All) => Policy::ALL,
+            None => policy(shell.config()?),
+        };
+        let rules = Rules::with_policy(policy);
+        let file = match self.file.as_deref() {
+            None => None,
+            Some(path) if path.as_os_str() == "-" => None,
+            Some(path) => Some(File::open(shell.absolute(path)).map_err(|error| {
+                let said = format!("cannot read {}: {error}", marks::plain(&path.display().to_string()));
+                Failure::new(FailureKind::NotFound, said)
+            })?),
+        };
+        let Shell { input, out, .. } = shell;
+        let input: &mut dyn BufRead = match file {
+            Some(file) => &mut BufReader::with_capacity(1 << 18, file),
+            None => input,
+        };
+        if self.jsonl {
+            lines(&rules, input, out.as_mut())?
+        } else {
+            stream(&rules, input, out.as_mut())?
+        }
+        Ok(Outcome::Done)
+    }
+}
+
+/// The policy that the settings make.
+pub fn policy(config: &Config) -> Policy {
+    let redaction = &config.redaction;
+    Policy {
+        personal: redaction.personal,
+        public_ip: redaction.ip != IpPolicy::None,
+        every_ip: redaction.ip == IpPolicy::Every,
+        packs: redaction.packs,
+    }
+}
+
+fn lines(rules: &Rules, input: &mut dyn BufRead, out: &mut dyn io::Write) -> Result<(), Trouble> {
+    let mut input = BufReader::with_capacity(1 << 18, input);
+    let mut out = io::BufWriter::with_capacity(1 << 18, out);
+    for number in 1_u64.. {
+        // Whoever feeds lines one by one waits for each answer.
+        if input.buffer().is_empty() {
+            out.flush()?;
+        }
+        let mut line = Vec::new();
+        if input.by_ref().take(LINE_MAX + 1).read_until(b'\n', &mut line)? == 0 {
+            break;
+        }
+        let wrong = |what: &str| Trouble::usage(format!("line {number} {what}"));
+        if line.len() as u64 > LINE_MAX {
+            return Err(wrong("is longer than 256 MiB; split it"));
+        }
+        let line = String::from_utf8(line).map_err(|_| wrong("is not UTF-8"))?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        let redacted = jsonl::redact_line(rules, line.trim()).map_err(|error| wrong(&error.to_string()))?;
+        writeln!(out, "{redacted}")?;
+    }
+    Ok(out.flush()?)
+}
+
+fn stream(rules: &Rules, input: &mut dyn BufRead, out: &mut dyn io::Write) -> Result<(), Trouble> {
+    let mut stream = rules.stream();
+    let mut held = Vec::new();
+    loop {
+        let piece = input.fill_buf()?;
+        let read = piece.len();
+        held.extend_from_slice(piece);
+        input.consume(read);
+        let whole = if read == 0 { held.len() } else { whole_characters(&held) };
+        let text = String::from_utf8_lossy(&held[..whole]).into_owned();
+        held.drain(..whole);
+        if !text.is_empty() {
+            out.write_all(stream.push(Raw::new(text)).as_str().as_bytes())?;
+        }
+        if read == 0 {
+            break;
+        }
+    }
+    out.write_all(stream.finish().as_str().as_bytes())?;
+    Ok(out.flush()?)
+}
+
+/// How many bytes lie before a character that has only begun.
+fn whole_characters(bytes: &[u8]) -> usize {
+    let begun = (1..=bytes.len().min(3)).find(|back| bytes[bytes.len() - back] & 0xC0 != 0x80);
+    match begun {
+        Some(back) => {
+            let length = match bytes[bytes.len() - back] {
+                0xC2..=0xDF => 2,
+                0xE0..=0xEF => 3,
+                0xF0..=0xF4 => 4,
+                _ => 1,
+            };
+            if length > back { bytes.len() - back } else { bytes.len() }
+        }
+        None => bytes.len(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A reader that hands out what it has in pieces of a size.
+    struct Dripping<'a>(&'a [u8], usize);
+
+    impl Read for Dripping<'_> {
+        fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+            let n = self.fill_buf()?.len().min(out.len());
+            out[..n].copy_from_slice(&self.0[..n]);
+            self.consume(n);
+            Ok(n)
+        }
+    }
+
+    impl BufRead for Dripping<'_> {
+        fn fill_buf(&mut self) -> io::Result<&[u8]> {
+            Ok(&self.0[..self.0.len().min(self.1)])
+        }
+        fn consume(&mut self, n: usize) {
+            self.0 = &self.0[n..];
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn text_in_pieces_comes_out_as_the_whole(text in "\\PC{0,60}", size in 1_usize..9) {
+            let rules = Rules::standard();
+            let mut out = Vec::new();
+            stream(&rules, &mut Dripping(text.as_bytes(), size), &mut out).map_err(|e| TestCaseError::fail(e.to_string()))?;
+            let whole = rules.redact(Raw::new(text));
+            prop_assert_eq!(String::from_utf8_lossy(&out), whole.as_str());
+        }
+
+        #[test]
+        fn bytes_that_are_no_text_do_not_stop_it(bytes in prop::collection::vec(any::<u8>(), 0..60), size in 1_usize..9) {
+            let rules = Rules::standard();
+            let mut out = Vec::new();
+            stream(&rules, &mut Dripping(&bytes, size), &mut out).map_err(|e| TestCaseError::fail(e.to_string()))?;
+            prop_assert!(String::from_utf8(out).is_ok());
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! `hearth session`: what may be captured, for how long, for what.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use hearth_core::{SessionId, session::Session};
+
+use super::table;
+use crate::{
+    ask::{Ask, Failure, FailureKind, NewSession, Sessions},
+    cli::{Ended, Outcome, Shell, marks, when},
+    config::Span,
+};
+
+/// List, open and close capture sessions
+///
+/// Nothing is captured outside an open session.
+#[derive(Debug, Args)]
+#[command(disable_help_subcommand = true)]
+pub struct SessionCommand {
+    #[command(subcommand)]
+    order: Option<Order>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Order {
+    /// List all sessions
+    List,
+    Open(Open),
+    Close(Close),
+}
+
+/// Open a session
+#[derive(Debug, Args)]
+struct Open {
+    /// Why, in your words; shown with every hit
+    #[arg(long)]
+    purpose: String,
+    /// A folder to capture, with all below it; may be repeated
+    #[arg(long = "folder", value_name = "DIR", required = true)]
+    folders: Vec<PathBuf>,
+    /// A folder to leave out; may be repeated
+    #[arg(long, value_name = "DIR")]
+    exclude: Vec<PathBuf>,
+    /// Only from this source, such as files; may be repeated
+    #[arg(long = "source", value_name = "SOURCE")]
+    sources: Vec<String>,
+    /// How carefully to treat what is captured
+    #[arg(long, value_enum, default_value_t = Class::Private)]
+    class: Class,
+    /// Forget things after so many days
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..))]
+    keep_days: Option<u32>,
+    /// End by itself after this time, such as 2h
+    #[arg(long = "for", value_name = "DURATION")]
+    duration: Option<Span>,
+}
+
+/// End a session; what it captured stays
+#[derive(Debug, Args)]
+struct Close {
+    /// Which
+    #[arg(value_name = "ID")]
+    session: SessionId,
+}
+
+/// How carefully to treat what is captured.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+enum Class {
+    /// Could be published
+    Public,
+    /// For the people of the space
+    Internal,
+    /// For its owner
+    Private,
+    /// For its owner, on this node only
+    Secret,
+}
+
+impl From<Class> for hearth_core::session::Class {
+    fn from(class: Class) -> Self {
+        match class {
+            Class::Public => Self::Public,
+            Class::Internal => Self::Internal,
+            Class::Private => Self::Private,
+            Class::Secret => Self::Secret,
+        }
+    }
+}
+
+impl SessionCommand {
+    /// Asks, and shows.
+    pub fn run(self, shell: &mut Shell<'_>) -> Ended {
+        let ask = match self.order.unwrap_or(Order::List) {
+            Order::List => Ask::Sessions,
+            Order::Open(open) => Ask::OpenSession(open.session(shell)?),
+            Order::Close(close) => Ask::CloseSession { session: close.session },
+        };
+        let sessions: Sessions = shell.ask(ask)?;
+        if shell.json {
+            shell.document(&sessions)?;
+            return Ok(Outcome::Done);
+        }
+        if sessions.sessions.is_empty() {
+            shell.remark("no session yet, so nothing is captured; `hearth up` proposes one");
+            return Ok(Outcome::Nothing);
+        }
+        let rows: Vec<Vec<String>> = sessions.sessions.iter().map(|session| row(shell, session)).collect();
+        table(shell, &["SESSION", "STATE", "OPENED", "PURPOSE"], &rows)?;
+        Ok(Outcome::Done)
+    }
+}
+
+impl Open {
+    fn session(self, shell: &Shell<'_>) -> Result<NewSession, Failure> {
+        let folders: Vec<PathBuf> = self.folders.iter().map(|path| shell.absolute(path)).collect();
+        there(&folders)?;
+        Ok(NewSession {
+            purpose: self.purpose,
+            folders,
+            exclude: self.exclude.iter().map(|path| shell.absolute(path)).collect(),
+            sources: self.sources,
+            class: self.class.into(),
+            keep_days: self.keep_days,
+            for_ms: self.duration.map(Span::millis),
+        })
+    }
+}
+
+/// Checks that folders to capture are there.
+pub(super) fn there(folders: &[PathBuf]) -> Result<(), Failure> {
+    match folders.iter().find(|folder| folder.symlink_metadata().is_err()) {
+        Some(missing) => {
+            let place = marks::plain(&missing.display().to_string());
+            Err(Failure::new(FailureKind::NotFound, format!("there is no {place}; name a folder that is there")))
+        }
+        None => Ok(()),
+    }
+}
+
+fn row(shell: &Shell<'_>, session: &Session) -> Vec<String> {
+    let opened = when::date(session.opened_at, &shell.world.zone);
+    vec![session.id.to_string(), session.state.name().into(), opened, marks::plain(&session.purpose)]
+}

@@ -1,0 +1,8 @@
+//! The `hearth` command and daemon.
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    hearth_agent::cli::main(&hearth_agent::machine::Machine::default())
+}
