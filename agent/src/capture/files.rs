@@ -20,8 +20,8 @@ use rustix::fs::{CWD, Mode, OFlags};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Candidate, Captured, Cursor, Fingerprint, Format, Found, Limits, Skip, SkipReason, Source, Watch, WatchError, Watching,
-    display_name, format, lies_in, name_order, name_path, never, path_name,
+    Candidate, Captured, Cursor, Fingerprint, Format, Found, Limits, Skip, SkipReason, Source, Watch, WatchError,
+    Watching, display_name, format, lies_in, name_order, name_path, never, path_name,
     scope::{Folder, Scope},
     watch,
 };
@@ -74,7 +74,10 @@ impl Files {
     /// Says why a path is captured or not. It reads the file, as capturing it would.
     pub fn why(&self, path: &Path, limits: &Limits) -> Explanation {
         // The folder is resolved, the last name is not: a link is asked about as the link it is.
-        let path = match (path.parent().map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent }), path.file_name()) {
+        let path = match (
+            path.parent().map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent }),
+            path.file_name(),
+        ) {
             (Some(parent), Some(name)) if !self.scope.is_root(path) => {
                 fs::canonicalize(parent).map_or_else(|_| path.to_owned(), |parent| parent.join(name))
             }
@@ -97,7 +100,14 @@ impl Files {
             Err(reason) if decided_at == path => format!("{shown} is not captured: {reason}"),
             Err(reason) => format!("{shown} is not captured because of {at}: {reason}"),
         };
-        Explanation { path: shown, folder, decided_at: at, format: outcome.as_ref().ok().copied().flatten(), reason: outcome.err(), sentence }
+        Explanation {
+            path: shown,
+            folder,
+            decided_at: at,
+            format: outcome.as_ref().ok().copied().flatten(),
+            reason: outcome.err(),
+            sentence,
+        }
     }
 
     /// Decides about one path, from its named folder down, and says at which step.
@@ -121,7 +131,9 @@ impl Files {
         let mut folder: Option<Arc<Folder>> = None;
         for step in path.strip_prefix(root).expect("root_of returns a folder that holds the path").components() {
             // What was decided about so far is a folder on the way.
-            if let Err(reason) = inspect(&here).and_then(|entry| if entry == Entry::Folder { Ok(()) } else { Err(SkipReason::Vanished) }) {
+            if let Err(reason) =
+                inspect(&here).and_then(|entry| if entry == Entry::Folder { Ok(()) } else { Err(SkipReason::Vanished) })
+            {
                 return Err((here, reason));
             }
             let above = folder.map_or_else(|| Folder::root(&here), |folder| folder.enter(&here));
@@ -141,7 +153,15 @@ impl Files {
 
     /// Walks one folder of the scope (or one file), as a scan would.
     pub(crate) fn walk_below(&self, path: &Path) -> Walk {
-        let mut walk = Walk { scope: Arc::clone(&self.scope), starts: Vec::new().into_iter(), stack: Vec::new(), after: None, pending: None, folders: Vec::new(), collect: true };
+        let mut walk = Walk {
+            scope: Arc::clone(&self.scope),
+            starts: Vec::new().into_iter(),
+            stack: Vec::new(),
+            after: None,
+            pending: None,
+            folders: Vec::new(),
+            collect: true,
+        };
         match self.decide(path) {
             Ok(Entry::Folder) => {
                 let root = self.scope.root_of(path).expect("decide refuses what no folder holds");
@@ -167,9 +187,21 @@ impl Source for Files {
 
     fn scan(&self, after: Option<&Cursor>) -> Box<dyn Iterator<Item = Found> + Send> {
         let scope = Arc::clone(&self.scope);
-        let starts: Vec<PathBuf> =
-            scope.roots.iter().filter(|root| !scope.roots.iter().any(|other| other != *root && root.starts_with(other))).cloned().collect();
-        Box::new(Walk { scope, starts: starts.into_iter(), stack: Vec::new(), after: after.map(|cursor| cursor.name().to_vec()), pending: None, folders: Vec::new(), collect: false })
+        let starts: Vec<PathBuf> = scope
+            .roots
+            .iter()
+            .filter(|root| !scope.roots.iter().any(|other| other != *root && root.starts_with(other)))
+            .cloned()
+            .collect();
+        Box::new(Walk {
+            scope,
+            starts: starts.into_iter(),
+            stack: Vec::new(),
+            after: after.map(|cursor| cursor.name().to_vec()),
+            pending: None,
+            folders: Vec::new(),
+            collect: false,
+        })
     }
 
     fn read(&self, what: &Candidate, limits: &Limits) -> Result<Captured, Skip> {
@@ -186,17 +218,25 @@ impl Files {
     fn read_then(&self, what: &Candidate, limits: &Limits, mut between: impl FnMut()) -> Result<Captured, Skip> {
         let skip = |reason| Skip::new(&what.name, reason);
         let path = name_path(&what.name);
-        let Some(root) = self.scope.root_of(&path) else { return Err(skip(SkipReason::OutOfScope)) };
+        let goes_up = path.components().any(|step| step == Component::ParentDir);
+        let Some(root) = self.scope.root_of(&path).filter(|_| !goes_up) else {
+            return Err(skip(SkipReason::OutOfScope));
+        };
         if let Some(rule) = never::secret_above(&path, false) {
             return Err(skip(SkipReason::NeverList { rule: rule.name.into() }));
         }
-        let (file, before) = open_beneath(root, &path).map_err(skip)?;
-        let bytes = read_limited(&file, before.size, limits).map_err(skip)?;
-        between();
-        let after = file.metadata().map(|meta| fingerprint(&meta)).map_err(|error| skip(unreadable(&error)))?;
-        if after != before {
-            return Err(skip(SkipReason::Changing));
-        }
+        let (bytes, version) = (0..READ_TRIES)
+            .find_map(|_| {
+                let read = open_beneath(root, &path).and_then(|(file, before)| {
+                    let bytes = read_limited(&file, before.size, limits)?;
+                    between();
+                    let after = file.metadata().map_err(|error| unreadable(&error))?;
+                    if fingerprint(&after) == before { Ok((bytes, before)) } else { Err(SkipReason::Changing) }
+                });
+                (!matches!(read, Err(SkipReason::Changing))).then_some(read)
+            })
+            .unwrap_or(Err(SkipReason::Changing))
+            .map_err(skip)?;
         let content_hash = Sha256::digest(&bytes).into();
         if never::holds_private_key(&bytes) {
             return Err(skip(SkipReason::NeverList { rule: never::PRIVATE_KEY.into() }));
@@ -206,12 +246,15 @@ impl Files {
             format: told.format,
             title: told.title.map(Raw::new),
             text: Raw::new(told.text),
-            modified: moment(before.mtime_ns),
+            modified: moment(version.mtime_ns),
             content_hash,
-            fingerprint: before,
+            fingerprint: version,
         })
     }
 }
+
+/// How often a file that changes under the reading is read anew before it is put off: a log is seldom written to every time.
+const READ_TRIES: usize = 3;
 
 /// What a path is, if it is something that may be captured.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -283,16 +326,25 @@ fn open_beneath(root: &Path, path: &Path) -> Result<(File, Fingerprint), SkipRea
     let below = path.strip_prefix(root).map_err(|_| SkipReason::OutOfScope)?;
     let Some(name) = below.file_name() else { return open_regular(path) };
     let step = |at: &rustix::fd::OwnedFd, name: &Path| {
-        rustix::fs::openat(at, name, OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+        rustix::fs::openat(
+            at,
+            name,
+            OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+            Mode::empty(),
+        )
     };
     let mut at = rustix::fs::open(root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .map_err(|error| unreadable(&error.into()))?;
+    let mut here = root.to_owned();
     for part in below.parent().into_iter().flat_map(Path::components) {
         let Component::Normal(part) = part else { return Err(SkipReason::OutOfScope) };
-        at = step(&at, Path::new(part)).map_err(|error| unreadable(&error.into()))?;
+        here.push(part);
+        at = step(&at, Path::new(part))
+            .map_err(|error| inspect(&here).err().unwrap_or_else(|| unreadable(&error.into())))?;
     }
     // Opening a device may do something, so its kind is asked first; that it is still the same is asked again after.
-    let stat = rustix::fs::statat(&at, Path::new(name), rustix::fs::AtFlags::SYMLINK_NOFOLLOW).map_err(|error| unreadable(&error.into()))?;
+    let stat = rustix::fs::statat(&at, Path::new(name), rustix::fs::AtFlags::SYMLINK_NOFOLLOW)
+        .map_err(|error| unreadable(&error.into()))?;
     match rustix::fs::FileType::from_raw_mode(stat.st_mode) {
         rustix::fs::FileType::RegularFile => open_at(at, Path::new(name)),
         _ => Err(inspect(path).err().unwrap_or(SkipReason::Vanished)),
@@ -301,7 +353,8 @@ fn open_beneath(root: &Path, path: &Path) -> Result<(File, Fingerprint), SkipRea
 
 fn open_at(at: impl rustix::fd::AsFd, name: &Path) -> Result<(File, Fingerprint), SkipReason> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file: File = rustix::fs::openat(at, name, flags, Mode::empty()).map_err(|error| unreadable(&error.into()))?.into();
+    let file: File =
+        rustix::fs::openat(at, name, flags, Mode::empty()).map_err(|error| unreadable(&error.into()))?.into();
     let meta = file.metadata().map_err(|error| unreadable(&error))?;
     kind_of(meta.file_type())?;
     Ok((file, fingerprint(&meta)))
@@ -406,7 +459,9 @@ impl Walk {
         match (reason, entry) {
             (Some(_), Ok(Entry::Folder)) if self.scope.leads_to_root(path) => self.push(folder.enter(path), true),
             (Some(SkipReason::OutOfScope), _) => None,
-            (Some(reason), entry) => Some(Found::Skipped(Skip { name, reason, folder: matches!(entry, Ok(Entry::Folder)) })),
+            (Some(reason), entry) => {
+                Some(Found::Skipped(Skip { name, reason, folder: matches!(entry, Ok(Entry::Folder)) }))
+            }
             (None, Ok(Entry::Folder)) => self.push(folder.enter(path), false),
             (None, Ok(Entry::File(candidate))) => Some(Found::Seen(candidate)),
             (None, Err(reason)) => Some(Found::Skipped(Skip::new(&name, reason))),
@@ -418,7 +473,8 @@ impl Walk {
         let name = path_name(&folder.path);
         let skip = |reason| Some(Found::Skipped(Skip::of_folder(&name, reason)));
         let listed = fs::metadata(&folder.path).and_then(|meta| {
-            let names: io::Result<Vec<OsString>> = fs::read_dir(&folder.path)?.map(|entry| entry.map(|entry| entry.file_name())).collect();
+            let names: io::Result<Vec<OsString>> =
+                fs::read_dir(&folder.path)?.map(|entry| entry.map(|entry| entry.file_name())).collect();
             Ok(((meta.dev(), meta.ino()), names?))
         });
         let (id, mut names) = match listed {
@@ -447,3 +503,6 @@ impl Walk {
         self.after.as_ref().is_none_or(|after| name_order(name, after).is_gt())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -82,7 +82,9 @@ impl FromStr for Format {
         let found = match text.split_once('/') {
             None => [Self::Text, Self::Markdown, Self::Html].into_iter().find(|format| format.to_string() == text),
             Some(("code", id)) => LANGUAGES.iter().find(|language| language.id == id).map(Self::Code),
-            Some(("history", shell)) => Shell::ALL.into_iter().find(|known| known.to_string() == shell).map(Self::History),
+            Some(("history", shell)) => {
+                Shell::ALL.into_iter().find(|known| known.to_string() == shell).map(Self::History)
+            }
             Some(_) => None,
         };
         found.ok_or_else(|| NotAFormat(text.chars().take(60).collect()))
@@ -139,13 +141,33 @@ pub fn formats() -> Vec<FormatRow> {
         notes,
     };
     let mut rows = vec![
-        row(Format::Markdown, MARKDOWN, Support::Structure, "front matter, headings; the title is the front matter's, else the first heading's, else the file's name"),
-        row(Format::Html, HTML, Support::Structure, "headings, lists, tables and code; scripts, styles and navigation are dropped"),
+        row(
+            Format::Markdown,
+            MARKDOWN,
+            Support::Structure,
+            "front matter, headings; the title is the front matter's, else the first heading's, else the file's name",
+        ),
+        row(
+            Format::Html,
+            HTML,
+            Support::Structure,
+            "headings, lists, tables and code; scripts, styles and navigation are dropped",
+        ),
     ];
     rows.extend(Shell::ALL.map(|shell| {
-        row(Format::History(shell), shell.files(), Support::Structure, "one item a day (UTC); commands that begin with a space are never captured")
+        row(
+            Format::History(shell),
+            shell.files(),
+            Support::Structure,
+            "one item a day (UTC); commands that begin with a space are never captured",
+        )
     }));
-    rows.push(row(Format::Text, TEXT, Support::Text, "whatever reads as text and is nothing else; terminal escapes are dropped"));
+    rows.push(row(
+        Format::Text,
+        TEXT,
+        Support::Text,
+        "whatever reads as text and is nothing else; terminal escapes are dropped",
+    ));
     rows.extend(LANGUAGES.iter().map(|language| {
         let names: Vec<_> = language.extensions.iter().chain(language.files).copied().collect();
         row(Format::Code(language), &names, Support::Text, "as it stands")
@@ -158,7 +180,12 @@ pub fn formats() -> Vec<FormatRow> {
         notes: "known by its first bytes",
     }));
     let mut seen = Vec::new();
-    rows.retain(|row| !seen.contains(&row.name) && { seen.push(row.name.clone()); true });
+    rows.retain(|row| {
+        !seen.contains(&row.name) && {
+            seen.push(row.name.clone());
+            true
+        }
+    });
     rows
 }
 
@@ -231,7 +258,11 @@ fn decode(mut bytes: Vec<u8>) -> Result<String, SkipReason> {
     if let Some(encoding) = utf_16(&bytes) {
         let (text, _, failed) = encoding.decode(&bytes);
         let broken = text.chars().filter(|c| *c == char::REPLACEMENT_CHARACTER).count();
-        return if failed && broken * 100 > text.len() { Err(SkipReason::UnknownEncoding) } else { Ok(text.into_owned()) };
+        return if failed && broken * 100 > text.len() {
+            Err(SkipReason::UnknownEncoding)
+        } else {
+            Ok(text.into_owned())
+        };
     }
     let zeros = bytes.iter().filter(|byte| **byte == 0).count();
     if zeros * 100 > bytes.len() {
@@ -270,7 +301,11 @@ fn declared(bytes: &[u8]) -> Option<&'static Encoding> {
         _ if head.starts_with("<?xml") => head.find("encoding=")? + "encoding=".len(),
         _ => return None,
     };
-    let label: String = head[at..].trim_start_matches(['"', '\'', ' ']).chars().take_while(|c| c.is_ascii_alphanumeric() || "-_:.".contains(*c)).collect();
+    let label: String = head[at..]
+        .trim_start_matches(['"', '\'', ' '])
+        .chars()
+        .take_while(|c| c.is_ascii_alphanumeric() || "-_:.".contains(*c))
+        .collect();
     Encoding::for_label(label.as_bytes())
 }
 
@@ -361,7 +396,8 @@ fn detect(path: &Path, text: &str) -> Format {
     }
     if let Some(line) = text.strip_prefix("#!") {
         let line = line.lines().next().unwrap_or_default();
-        let mut words = line.split(['/', ' ', '\t']).filter(|word| !word.is_empty() && *word != "env" && !word.starts_with('-'));
+        let mut words =
+            line.split(['/', ' ', '\t']).filter(|word| !word.is_empty() && *word != "env" && !word.starts_with('-'));
         let called = words.find_map(|word| {
             let word = word.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
             LANGUAGES.iter().find(|language| language.interpreters.contains(&word))
@@ -373,17 +409,24 @@ fn detect(path: &Path, text: &str) -> Format {
     if ends(TEXT) && !file.eq("cmakelists.txt") {
         return Format::Text;
     }
-    let named = LANGUAGES.iter().find(|language| language.files.iter().any(|name| name.eq_ignore_ascii_case(&file)) || ends(language.extensions));
+    let named = LANGUAGES.iter().find(|language| {
+        language.files.iter().any(|name| name.eq_ignore_ascii_case(&file)) || ends(language.extensions)
+    });
     match named {
         Some(language) => Format::Code(language),
-        None if begins("<?xml") => LANGUAGES.iter().find(|language| language.id == "xml").map_or(Format::Text, Format::Code),
+        None if begins("<?xml") => {
+            LANGUAGES.iter().find(|language| language.id == "xml").map_or(Format::Text, Format::Code)
+        }
         None => Format::Text,
     }
 }
 
 const MARKDOWN: &[&str] = &["md", "markdown", "mdown", "mkd", "mkdn", "mdx", "qmd", "rmd"];
 const HTML: &[&str] = &["html", "htm", "xhtml", "xht", "shtml"];
-const TEXT: &[&str] = &["txt", "text", "log", "rst", "adoc", "asciidoc", "org", "csv", "tsv", "srt", "vtt", "po", "diff", "patch", "bib", "ris", "ics", "vcf", "eml"];
+const TEXT: &[&str] = &[
+    "txt", "text", "log", "rst", "adoc", "asciidoc", "org", "csv", "tsv", "srt", "vtt", "po", "diff", "patch", "bib",
+    "ris", "ics", "vcf", "eml",
+];
 
 /// What is known by its first bytes and not read: where they stand, what they are, what it is.
 const MAGIC: &[(usize, &[u8], &str)] = &[
@@ -495,3 +538,6 @@ languages! {
     "yaml" "YAML" ["yaml" "yml"] [] [];
     "zig" "Zig" ["zig" "zon"] [] [];
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,7 +18,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Candidate, Captured, Change, Cursor, Fingerprint, Format, Found, Limits, Skip, SkipReason, Source, Watch, WatchError, Watching,
+    Candidate, Captured, Change, Cursor, Fingerprint, Format, Found, Limits, Skip, SkipReason, Source, Watch,
+    WatchError, Watching,
     files::{open_regular, read_limited},
     format, name_order, path_name, watch,
 };
@@ -44,7 +45,14 @@ impl Shell {
         match self {
             Self::Bash => &[".bash_history", ".local/state/bash/history", ".config/bash/history"],
             Self::Fish => &[".local/share/fish/fish_history"],
-            Self::Zsh => &[".zsh_history", ".zhistory", ".histfile", ".config/zsh/.zsh_history", ".local/state/zsh/history", ".local/share/zsh/history"],
+            Self::Zsh => &[
+                ".zsh_history",
+                ".zhistory",
+                ".histfile",
+                ".config/zsh/.zsh_history",
+                ".local/state/zsh/history",
+                ".local/share/zsh/history",
+            ],
         }
     }
 }
@@ -68,7 +76,9 @@ pub struct History {
 impl History {
     /// The histories below a home folder, where shells put them; those that are not there are no error.
     pub fn of_home(home: &Path) -> Self {
-        Self::new(Shell::ALL.into_iter().flat_map(|shell| shell.files().iter().map(move |file| (shell, home.join(file)))))
+        Self::new(
+            Shell::ALL.into_iter().flat_map(|shell| shell.files().iter().map(move |file| (shell, home.join(file)))),
+        )
     }
 
     /// These histories.
@@ -107,8 +117,15 @@ impl History {
                 inode.copy_from_slice(&digest[..8]);
                 let modified = batch.last.map_or(modified, |seconds| seconds.saturating_mul(1000));
                 let size = batch.text.len() as u64;
-                let fingerprint = Fingerprint { dev: 0, inode: u64::from_le_bytes(inode), size, mtime_ns: 0, ctime_ns: 0 };
-                let candidate = Candidate { name, path: Some(path.to_owned()), modified: Moment::from_millis(modified), bytes: size, fingerprint };
+                let fingerprint =
+                    Fingerprint { dev: 0, inode: u64::from_le_bytes(inode), size, mtime_ns: 0, ctime_ns: 0 };
+                let candidate = Candidate {
+                    name,
+                    path: Some(path.to_owned()),
+                    modified: Moment::from_millis(modified),
+                    bytes: size,
+                    fingerprint,
+                };
                 (candidate, batch.text)
             })
             .collect();
@@ -141,7 +158,8 @@ impl Source for History {
         let of_file = |(shell, path): &&(Shell, PathBuf)| super::lies_in(&what.name, &prefix(*shell, path));
         let (shell, path) = self.files.iter().find(of_file).ok_or_else(|| skip(SkipReason::OutOfScope))?;
         let items = Self::load(*shell, path, limits).map_err(|found| skip(found.reason))?;
-        let (found, text) = items.into_iter().find(|(found, _)| found.name == what.name).ok_or_else(|| skip(SkipReason::Vanished))?;
+        let (found, text) =
+            items.into_iter().find(|(found, _)| found.name == what.name).ok_or_else(|| skip(SkipReason::Vanished))?;
         let label = found.name.rsplit(|byte| *byte == b'/').next().map(String::from_utf8_lossy).unwrap_or_default();
         let title = match label.strip_prefix("undated-") {
             Some(_) => format!("{shell} history"),
@@ -186,7 +204,10 @@ impl Ward {
         };
         let now: BTreeMap<_, _> = items.iter().map(|(found, _)| (found.name.clone(), found.fingerprint)).collect();
         let before = self.last.insert(path.to_owned(), now.clone()).unwrap_or_default();
-        let gone = before.keys().filter(|name| !now.contains_key(*name)).map(|name| Change::Gone { name: name.clone(), folder: false });
+        let gone = before
+            .keys()
+            .filter(|name| !now.contains_key(*name))
+            .map(|name| Change::Gone { name: name.clone(), folder: false });
         let new = items.into_iter().filter(|(found, _)| before.get(&found.name) != Some(&found.fingerprint));
         new.map(|(found, _)| Change::Seen(found)).chain(gone).collect()
     }
@@ -194,7 +215,8 @@ impl Ward {
 
 impl watch::Ward for Ward {
     fn folders(&self) -> Vec<PathBuf> {
-        let folders: BTreeSet<PathBuf> = self.history.files().filter_map(|(_, path)| Some(path.parent()?.to_owned())).collect();
+        let folders: BTreeSet<PathBuf> =
+            self.history.files().filter_map(|(_, path)| Some(path.parent()?.to_owned())).collect();
         folders.into_iter().filter(|folder| folder.is_dir()).collect()
     }
 
@@ -257,7 +279,8 @@ fn bash(text: &str) -> Vec<Command> {
     let mut at = None;
     let mut open = false;
     for line in text.lines() {
-        let stamp = line.strip_prefix('#').filter(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()));
+        let stamp =
+            line.strip_prefix('#').filter(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()));
         if let Some(seconds) = stamp.and_then(|seconds| seconds.parse().ok()) {
             (at, open) = (Some(seconds), false);
             continue;
@@ -281,9 +304,8 @@ fn bash(text: &str) -> Vec<Command> {
 fn is_open(command: &str) -> bool {
     let (mut quote, mut depth, mut compounds) = (None, 0i32, 0i32);
     let mut heredocs: Vec<String> = Vec::new();
-    let mut lines = command.split('\n');
     let mut last = "";
-    while let Some(line) = lines.next() {
+    for line in command.split('\n') {
         last = line;
         if quote.is_none() && !heredocs.is_empty() {
             if line.trim_start_matches('\t') == heredocs[0] {
@@ -303,7 +325,8 @@ fn is_open(command: &str) -> bool {
                     "fi" | "done" | "esac" | "}" if first => compounds -= 1,
                     _ => {}
                 }
-                first = matches!(word.as_str(), "do" | "then" | "else" | "{" | "!" | "while" | "if" | "until" | "elif");
+                first = first
+                    && matches!(word.as_str(), "do" | "then" | "else" | "{" | "!" | "while" | "if" | "until" | "elif");
                 word.clear();
             }
             let Some(c) = c else { break };
@@ -346,7 +369,13 @@ fn is_open(command: &str) -> bool {
     }
     let end = last.trim_end();
     let slashes = last.len() - last.trim_end_matches('\\').len();
-    quote.is_some() || depth > 0 || compounds > 0 || !heredocs.is_empty() || slashes % 2 == 1 || end.ends_with(['|']) || end.ends_with("&&")
+    quote.is_some()
+        || depth > 0
+        || compounds > 0
+        || !heredocs.is_empty()
+        || slashes % 2 == 1
+        || end.ends_with(['|'])
+        || end.ends_with("&&")
 }
 
 /// zsh: `: seconds:duration;command`, or the bare command; a line that ends in a backslash goes on.
@@ -429,7 +458,8 @@ fn batches(commands: Vec<Command>) -> BTreeMap<String, Batch> {
     for command in dated {
         let seconds = command.at.unwrap_or_default();
         let day = i64::try_from(seconds).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
-        let label = day.map_or_else(|| "unknown-day".to_owned(), |day| day.to_zoned(jiff::tz::TimeZone::UTC).date().to_string());
+        let label = day
+            .map_or_else(|| "unknown-day".to_owned(), |day| day.to_zoned(jiff::tz::TimeZone::UTC).date().to_string());
         let batch = batches.entry(label).or_default();
         batch.text.push_str(&command.text);
         batch.text.push('\n');
@@ -462,3 +492,6 @@ fn cut_here(commands: &[Command; 3]) -> Option<u64> {
     let number = u64::from_le_bytes(number);
     number.is_multiple_of(97).then_some(number)
 }
+
+#[cfg(test)]
+mod tests;

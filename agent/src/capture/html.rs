@@ -26,7 +26,7 @@ pub(crate) fn to_markdown(page: &str) -> (Option<String>, String) {
         let after = rest.as_bytes().get(1).copied();
         match after {
             Some(b'!') if rest.starts_with("<!--") => {
-                at += rest.get(4..).and_then(|inner| inner.find("-->")).map_or(rest.len(), |end| end + 7);
+                at += rest[2..].find("-->").map_or(rest.len(), |end| end + 5); // `<!-->` is one, too
             }
             Some(b'!' | b'?') => at += rest.find('>').map_or(rest.len(), |end| end + 1),
             Some(b'/') if rest.as_bytes().get(2).is_some_and(u8::is_ascii_alphabetic) => {
@@ -87,7 +87,10 @@ impl<'a> Tag<'a> {
     /// Reads the tag that `text` begins with; its name begins at `at`. A `>` within quotes after `=` does not end it.
     fn read(text: &'a str, at: usize) -> Self {
         let bytes = text.as_bytes();
-        let end = bytes[at..].iter().position(|byte| byte.is_ascii_whitespace() || matches!(byte, b'/' | b'>')).map_or(text.len(), |end| at + end);
+        let end = bytes[at..]
+            .iter()
+            .position(|byte| byte.is_ascii_whitespace() || matches!(byte, b'/' | b'>'))
+            .map_or(text.len(), |end| at + end);
         let mut here = end;
         let mut value = false;
         while here < bytes.len() {
@@ -149,8 +152,10 @@ impl Drops {
             let open = here + found;
             let rest = &page[open..];
             if rest.starts_with("<!--") {
-                here = open + rest.find("-->").map_or(rest.len(), |end| end + 3);
-            } else if rest.as_bytes().get(1) == Some(&b'/') && rest.as_bytes().get(2).is_some_and(u8::is_ascii_alphabetic) {
+                here = open + rest[2..].find("-->").map_or(rest.len(), |end| end + 5);
+            } else if rest.as_bytes().get(1) == Some(&b'/')
+                && rest.as_bytes().get(2).is_some_and(u8::is_ascii_alphabetic)
+            {
                 let tag = Tag::read(rest, 2);
                 here = open + tag.length;
                 if tag.name == name {
@@ -184,7 +189,10 @@ fn attribute<'a>(tag: &'a str, name: &str) -> Option<Cow<'a, str>> {
     let mut from = 0;
     while let Some(found) = tag[from..].find('=') {
         let at = from + found;
-        let key = tag[..at].trim_end().rsplit(|c: char| c.is_ascii_whitespace() || c == '/' || c == '"' || c == '\'').next()?;
+        let key = tag[..at]
+            .trim_end()
+            .rsplit(|c: char| c.is_ascii_whitespace() || c == '/' || c == '"' || c == '\'')
+            .next()?;
         let value = tag[at + 1..].trim_start();
         let start = tag.len() - value.len();
         let end = match value.chars().next() {
@@ -425,14 +433,45 @@ fn is_block(name: &str) -> bool {
     is_loose(name)
         || matches!(
             name,
-            "div" | "dt" | "dd" | "option" | "legend" | "caption" | "summary" | "figcaption" | "tbody" | "thead" | "tfoot" | "label" | "head" | "body" | "html"
+            "div"
+                | "dt"
+                | "dd"
+                | "option"
+                | "legend"
+                | "caption"
+                | "summary"
+                | "figcaption"
+                | "tbody"
+                | "thead"
+                | "tfoot"
+                | "label"
+                | "head"
+                | "body"
+                | "html"
         )
 }
 
 fn is_loose(name: &str) -> bool {
     matches!(
         name,
-        "p" | "section" | "article" | "main" | "aside" | "header" | "footer" | "blockquote" | "table" | "dl" | "figure" | "address" | "form" | "fieldset" | "details" | "hr" | "center" | "hgroup" | "dialog"
+        "p" | "section"
+            | "article"
+            | "main"
+            | "aside"
+            | "header"
+            | "footer"
+            | "blockquote"
+            | "table"
+            | "dl"
+            | "figure"
+            | "address"
+            | "form"
+            | "fieldset"
+            | "details"
+            | "hr"
+            | "center"
+            | "hgroup"
+            | "dialog"
     )
 }
 
@@ -474,8 +513,11 @@ fn push_number(out: &mut String, text: &str) -> Option<usize> {
     if length == 0 {
         return None;
     }
-    let code = digits[..length].chars().fold(0u32, |sum, c| sum.saturating_mul(radix).saturating_add(c.to_digit(radix).unwrap_or(0)));
-    let replaced = code.checked_sub(0x80).and_then(|at| C1_REPLACEMENTS.get(usize::try_from(at).ok()?).copied().flatten());
+    let code = digits[..length]
+        .chars()
+        .fold(0u32, |sum, c| sum.saturating_mul(radix).saturating_add(c.to_digit(radix).unwrap_or(0)));
+    let replaced =
+        code.checked_sub(0x80).and_then(|at| C1_REPLACEMENTS.get(usize::try_from(at).ok()?).copied().flatten());
     let c = replaced.or_else(|| char::from_u32(code)).unwrap_or(char::REPLACEMENT_CHARACTER);
     if !c.is_control() || c == '\n' || c == '\t' {
         out.push(c);
@@ -494,3 +536,6 @@ fn push_named(out: &mut String, text: &str) -> Option<usize> {
     out.extend([first, second].into_iter().filter(|code| *code != 0).filter_map(char::from_u32));
     Some(used)
 }
+
+#[cfg(test)]
+mod tests;

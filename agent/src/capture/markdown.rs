@@ -40,7 +40,9 @@ pub(crate) fn light(text: &str) -> (Option<String>, String) {
         }
         let heading = atx(line).or_else(|| {
             let level = after_blank.then(|| lines.peek().and_then(|below| underline(below))).flatten()?;
-            let plain = !line.trim().is_empty() && !line.starts_with("    ") && !line.trim_start().starts_with(['>', '|', '-', '*', '+', '<']);
+            let plain = !line.trim().is_empty()
+                && !line.starts_with("    ")
+                && !line.trim_start().starts_with(['>', '|', '-', '*', '+', '<']);
             plain.then(|| {
                 lines.next();
                 (level, line.trim())
@@ -112,7 +114,7 @@ fn field(line: &str, key: &str) -> Option<String> {
     (!value.is_empty()).then_some(value)
 }
 
-/// A heading of the `# words #` kind (CommonMark §4.2).
+/// A heading of the `# words #` kind (`CommonMark` §4.2).
 fn atx(line: &str) -> Option<(usize, &str)> {
     let text = line.trim_start_matches(' ');
     let (level, rest) = run_of('#', text);
@@ -124,7 +126,7 @@ fn atx(line: &str) -> Option<(usize, &str)> {
     Some((level, if shorter.is_empty() || shorter.ends_with([' ', '\t']) { shorter.trim_end() } else { words }))
 }
 
-/// The line below a heading of the other kind (CommonMark §4.3), and the level it gives.
+/// The line below a heading of the other kind (`CommonMark` §4.3), and the level it gives.
 fn underline(line: &str) -> Option<usize> {
     let line = line.trim_end();
     let (equal, rest) = run_of('=', line);
@@ -155,7 +157,12 @@ mod tests {
     #[test]
     fn titles_come_from_front_matter_then_from_the_first_heading() {
         for (case, text, title, light_text) in [
-            ("YAML", "---\ntitle: \"Winter \\\"plan\\\"\"\ntags: [a, b]\n---\n# Other\nx\n", Some("Winter \"plan\""), "tags: [a, b]\n\n# Other\nx\n"),
+            (
+                "YAML",
+                "---\ntitle: \"Winter \\\"plan\\\"\"\ntags: [a, b]\n---\n# Other\nx\n",
+                Some("Winter \"plan\""),
+                "tags: [a, b]\n\n# Other\nx\n",
+            ),
             ("TOML", "+++\ntitle = 'It''s'\n+++\nx\n", Some("It's"), "x\n"),
             ("a comment in front matter is no heading", "---\n# note\na: 1\n---\nx\n", None, "a: 1\n\nx\n"),
             ("a rule is no front matter", "---\nWords here\n---\n", Some("Words here"), "---\n## Words here\n"),
@@ -165,8 +172,18 @@ mod tests {
             ("underlined", "One\n===\n\nTwo\n---\n", Some("One"), "# One\n\n## Two\n"),
             ("a list is not underlined", "- One\n---\n", None, "- One\n---\n"),
             ("a tag is no heading", "#garden is a tag\n", None, "#garden is a tag\n"),
-            ("code stays as it is", "```\n# not a heading\nOne\n===\n```\n# Yes\n", Some("Yes"), "```\n# not a heading\nOne\n===\n```\n# Yes\n"),
-            ("a fence ends only with its own mark", "~~~~\n```\n# no\n~~~\n~~~~\n# Yes\n", Some("Yes"), "~~~~\n```\n# no\n~~~\n~~~~\n# Yes\n"),
+            (
+                "code stays as it is",
+                "```\n# not a heading\nOne\n===\n```\n# Yes\n",
+                Some("Yes"),
+                "```\n# not a heading\nOne\n===\n```\n# Yes\n",
+            ),
+            (
+                "a fence ends only with its own mark",
+                "~~~~\n```\n# no\n~~~\n~~~~\n# Yes\n",
+                Some("Yes"),
+                "~~~~\n```\n# no\n~~~\n~~~~\n# Yes\n",
+            ),
             ("nothing", "", None, ""),
         ] {
             let (found, text) = light(text);

@@ -17,12 +17,14 @@ use hearth_core::Moment;
 use hearth_text::Raw;
 use serde::{Deserialize, Serialize};
 
+pub mod conformance;
 pub mod files;
 pub mod format;
 pub mod history;
 mod html;
 mod markdown;
 pub mod never;
+pub mod propose;
 pub mod reconcile;
 mod scope;
 pub mod settle;
@@ -31,11 +33,12 @@ pub mod watch;
 pub use files::{Explanation, Files, Options};
 pub use format::{Format, FormatRow, formats};
 pub use history::{History, Shell};
+pub use propose::{ProposedFolder, propose};
 pub use reconcile::{Known, Reconcile};
 pub use settle::Settle;
 pub use watch::{RescanReason, Watch, WatchError, Watching};
 
-/// Something whose text can be captured. ///
+/// Something whose text can be captured. Every source must pass [`conformance::check`].///
 /// A scan is pulled, one thing at a time, and a watch is a channel with a capacity: a slow consumer slows the source down.
 pub trait Source: Send + Sync {
     /// The name under which items of this source are filed, such as `files`. It never changes.
@@ -69,7 +72,9 @@ pub struct Candidate {
 }
 
 /// What tells one version of a thing from another without reading it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize, minicbor::Encode, minicbor::Decode)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize, minicbor::Encode, minicbor::Decode,
+)]
 pub struct Fingerprint {
     /// The file system it lies on.
     #[n(0)]
@@ -160,7 +165,8 @@ pub fn display_name(name: &[u8]) -> String {
 pub enum Change {
     /// It is new, or its content changed; it has settled and may be read.
     Seen(Candidate),
-    /// It is no longer there.
+    /// It is no longer there. Told a little later than other changes, so that what was only moved is told at its new place
+    /// first, and what is known of its content still serves.
     Gone {
         /// What it was called.
         name: Vec<u8>,
@@ -257,7 +263,9 @@ pub enum SkipReason {
         rule: Cow<'static, str>,
     },
     /// Its name begins with a dot.
-    #[error("it is hidden (its name begins with a dot); name it as a folder of its own, or re-include it with a `!` line in a .hearthignore")]
+    #[error(
+        "it is hidden (its name begins with a dot); name it as a folder of its own, or re-include it with a `!` line in a .hearthignore"
+    )]
     Hidden,
     /// It is larger than the limit.
     #[error("it has {bytes} bytes, more than the limit of {limit}; raise the limit to capture it")]

@@ -44,7 +44,13 @@ impl Reconcile {
                 (known.name, Entry { fingerprint: known.fingerprint, seen: false })
             })
             .collect();
-        Self { known, places, after: after.map(|cursor| cursor.name().to_vec()), held: Vec::new(), unseen_folders: Vec::new() }
+        Self {
+            known,
+            places,
+            after: after.map(|cursor| cursor.name().to_vec()),
+            held: Vec::new(),
+            unseen_folders: Vec::new(),
+        }
     }
 
     /// Takes one step of the scan. `None` when nothing changed, or when it is not certain yet what did.
@@ -150,7 +156,12 @@ mod tests {
         for (case, before, scan, after) in [
             ("nothing changed", vec![known("/a", version(1, 1))], vec![seen("/a", version(1, 1))], vec![]),
             ("new", vec![], vec![seen("/a", version(1, 1))], vec![Change::Seen(candidate("/a", version(1, 1)))]),
-            ("changed", vec![known("/a", version(1, 1))], vec![seen("/a", version(1, 2))], vec![Change::Seen(candidate("/a", version(1, 2)))]),
+            (
+                "changed",
+                vec![known("/a", version(1, 1))],
+                vec![seen("/a", version(1, 2))],
+                vec![Change::Seen(candidate("/a", version(1, 2)))],
+            ),
             ("gone", vec![known("/a", version(1, 1))], vec![], vec![gone("/a")]),
             (
                 "renamed",
@@ -174,13 +185,36 @@ mod tests {
                 "two cannot both be the one that was renamed",
                 vec![known("/a", version(1, 1))],
                 vec![seen("/b", renamed), seen("/c", renamed)],
-                vec![Change::Renamed { from: b"/a".to_vec(), to: candidate("/b", renamed) }, Change::Seen(candidate("/c", renamed))],
+                vec![
+                    Change::Renamed { from: b"/a".to_vec(), to: candidate("/b", renamed) },
+                    Change::Seen(candidate("/c", renamed)),
+                ],
             ),
-            ("ignored from now on", vec![known("/a", version(1, 1))], vec![skipped("/a", SkipReason::Hidden, false)], vec![gone("/a")]),
+            (
+                "ignored from now on",
+                vec![known("/a", version(1, 1))],
+                vec![skipped("/a", SkipReason::Hidden, false)],
+                vec![gone("/a")],
+            ),
             ("unreadable today", vec![known("/a", version(1, 1))], vec![skipped("/a", unreadable(), false)], vec![]),
-            ("in a folder that is unreadable today", vec![known("/d/a", version(1, 1))], vec![skipped("/d", unreadable(), true)], vec![]),
-            ("on a disk that is not there", vec![known("/d/a", version(1, 1))], vec![skipped("/d", SkipReason::Vanished, true)], vec![]),
-            ("in a folder that is ignored now", vec![known("/d/a", version(1, 1))], vec![skipped("/d", SkipReason::Hidden, true)], vec![gone("/d/a")]),
+            (
+                "in a folder that is unreadable today",
+                vec![known("/d/a", version(1, 1))],
+                vec![skipped("/d", unreadable(), true)],
+                vec![],
+            ),
+            (
+                "on a disk that is not there",
+                vec![known("/d/a", version(1, 1))],
+                vec![skipped("/d", SkipReason::Vanished, true)],
+                vec![],
+            ),
+            (
+                "in a folder that is ignored now",
+                vec![known("/d/a", version(1, 1))],
+                vec![skipped("/d", SkipReason::Hidden, true)],
+                vec![gone("/d/a")],
+            ),
         ] {
             let mut reconcile = Reconcile::new(before, None);
             let mut changes: Vec<Change> = scan.into_iter().filter_map(|found| reconcile.step(found)).collect();

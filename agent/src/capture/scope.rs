@@ -47,7 +47,9 @@ const GIT: usize = 2;
 
 impl Scope {
     pub(crate) fn new(roots: &[PathBuf], hidden: bool, own: &[PathBuf]) -> Self {
-        let resolve = |path: &PathBuf| fs::canonicalize(path).or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.clone());
+        let resolve = |path: &PathBuf| {
+            fs::canonicalize(path).or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.clone())
+        };
         let mut roots: Vec<PathBuf> = roots.iter().map(resolve).collect();
         roots.sort(); // paths compare name by name, which is the order of scans
         roots.dedup();
@@ -183,5 +185,6 @@ fn ignore_rules(folder: &Path, found: &[PathBuf]) -> Gitignore {
 fn is_tagged_cache(folder: &Path) -> bool {
     let Ok((file, _)) = files::open_regular(&folder.join("CACHEDIR.TAG")) else { return false };
     let mut head = Vec::new();
-    file.take(never::CACHE_TAG_SIGNATURE.len() as u64).read_to_end(&mut head).is_ok() && head == never::CACHE_TAG_SIGNATURE
+    file.take(never::CACHE_TAG_SIGNATURE.len() as u64).read_to_end(&mut head).is_ok()
+        && head == never::CACHE_TAG_SIGNATURE
 }

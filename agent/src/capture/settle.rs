@@ -39,7 +39,16 @@ impl Settle {
     /// Waits until a path was quiet for `calm`, or `calm_big` from `big` bytes on, but never longer than `patience` after its
     /// first change: what never rests, as a log, is read now and then. At most `most` paths wait.
     pub fn new(calm: Duration, calm_big: Duration, big: u64, patience: Duration, most: usize) -> Self {
-        Self { calm, calm_big, big, patience, most, waiting: HashMap::new(), due: BTreeSet::new(), latest: Moment::START }
+        Self {
+            calm,
+            calm_big,
+            big,
+            patience,
+            most,
+            waiting: HashMap::new(),
+            due: BTreeSet::new(),
+            latest: Moment::START,
+        }
     }
 
     /// A path changed and now has this many bytes.

@@ -4,14 +4,14 @@
 //! [`Change::Rescan`] instead of memory. It reads no content, and what it cannot watch it says.
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     path::{Path, PathBuf},
     sync::{
         Arc, Condvar, Mutex, MutexGuard,
-        mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     },
     thread,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use hearth_core::Moment;
@@ -71,12 +71,20 @@ pub enum RescanReason {
     #[error("more files changed at once than could be told one by one")]
     Overflow,
     /// Not every folder can be watched, and it is time to look again.
-    #[error("only {watched} folders can be watched, so all are scanned every {every_s} s; raise fs.inotify.max_user_watches to have changes found at once")]
+    #[error(
+        "only {watched} folders can be watched, so all are scanned every {every_s} s; raise fs.inotify.max_user_watches to have changes found at once"
+    )]
     Unwatched {
         /// How many folders are watched.
         watched: usize,
         /// How often a scan is asked for.
         every_s: u64,
+    },
+    /// A folder went away and another of the same name came.
+    #[error("{folder} was replaced by another folder")]
+    Replaced {
+        /// The folder, readable.
+        folder: String,
     },
     /// An ignore file changed, and with it what is captured.
     #[error("{file} changed, and with it what is captured")]
@@ -90,7 +98,9 @@ pub enum RescanReason {
 #[derive(Debug, thiserror::Error)]
 pub enum WatchError {
     /// The system gave no watcher.
-    #[error("the system cannot watch files now; is fs.inotify.max_user_instances used up by other programs? Scans find changes all the same")]
+    #[error(
+        "the system cannot watch files now; is fs.inotify.max_user_instances used up by other programs? Scans find changes all the same"
+    )]
     Unavailable(#[source] notify::Error),
     /// The system gave no thread.
     #[error("no thread could be started to watch files; close some programs")]
@@ -114,6 +124,11 @@ impl Watch {
     /// Takes the next change if there is one.
     pub fn try_recv(&self) -> Option<Change> {
         self.changes().try_recv().ok()
+    }
+
+    /// Watches all folders anew, as after a disk was mounted. It tells nothing by itself: scan after it.
+    pub fn refresh(&self) {
+        self.inbox.refresh();
     }
 
     fn changes(&self) -> &Receiver<Change> {
@@ -155,12 +170,28 @@ pub(crate) fn start(ward: impl Ward, how: &Watching) -> Result<Watch, WatchError
     let inbox = Arc::new(Inbox::new(how.most));
     let ear = Arc::clone(&inbox);
     let config = notify::Config::default().with_follow_symlinks(false);
-    let watcher = notify::RecommendedWatcher::new(move |event| ear.hear(event), config).map_err(WatchError::Unavailable)?;
+    let watcher =
+        notify::RecommendedWatcher::new(move |event| ear.hear(event), config).map_err(WatchError::Unavailable)?;
     let (tell, changes) = sync_channel(how.capacity);
     let settle = Settle::new(how.calm, how.calm_big, how.big, how.patience, how.most);
-    let mut keeper = Keeper { ward, watcher, settle, tell, inbox: Arc::clone(&inbox), watched: BTreeSet::new(), limited: None, how: how.clone() };
+    let mut keeper = Keeper {
+        ward,
+        watcher,
+        settle,
+        tell,
+        inbox: Arc::clone(&inbox),
+        watched: BTreeSet::new(),
+        gone: BTreeMap::new(),
+        unread: None,
+        limited: None,
+        started: Instant::now(),
+        how: how.clone(),
+    };
     keeper.watch_all(); // before this returns, so that a scan after it misses nothing
-    let thread = thread::Builder::new().name("hearth-watch".into()).spawn(move || drop(keeper.run())).map_err(WatchError::Thread)?;
+    let thread = thread::Builder::new()
+        .name("hearth-watch".into())
+        .spawn(move || drop(keeper.run()))
+        .map_err(WatchError::Thread)?;
     Ok(Watch { changes: Some(changes), inbox, thread: Some(thread) })
 }
 
@@ -176,13 +207,18 @@ struct Inbox {
 struct Letters {
     notes: Vec<Note>,
     touched: HashSet<PathBuf>,
+    /// The last thing that left its name; if it turns up elsewhere, both names come together in another event.
+    left: Option<usize>,
     overflow: bool,
+    refresh: bool,
     closed: bool,
 }
 
 #[derive(Debug)]
 enum Note {
     Touched(PathBuf),
+    /// It has another name now, perhaps out of sight.
+    Left(PathBuf),
     Renamed(PathBuf, PathBuf),
 }
 
@@ -208,8 +244,19 @@ impl Inbox {
                 state.overflow = true;
                 Vec::new()
             }
-            EventKind::Access(AccessKind::Close(AccessMode::Write)) => event.paths.into_iter().map(Note::Touched).collect(),
+            EventKind::Access(AccessKind::Close(AccessMode::Write)) => {
+                event.paths.into_iter().map(Note::Touched).collect()
+            }
             EventKind::Access(_) => return, // our own reading is heard too
+            EventKind::Modify(ModifyKind::Name(RenameMode::From)) => {
+                state.left = event.tracker();
+                event.paths.into_iter().map(Note::Left).collect()
+            }
+            EventKind::Modify(ModifyKind::Name(RenameMode::To))
+                if event.tracker().is_some() && event.tracker() == state.left =>
+            {
+                return;
+            }
             EventKind::Modify(ModifyKind::Name(RenameMode::Both)) => {
                 let mut paths = event.paths.into_iter();
                 match (paths.next(), paths.next()) {
@@ -223,6 +270,7 @@ impl Inbox {
             match &note {
                 Note::Touched(path) if !state.touched.insert(path.clone()) => continue,
                 Note::Touched(_) => {}
+                Note::Left(path) => drop(state.touched.remove(path)),
                 // What happens to these names from here on is about other files.
                 Note::Renamed(from, to) => {
                     state.touched.remove(from);
@@ -244,12 +292,19 @@ impl Inbox {
         self.arrived.notify_one();
     }
 
+    fn refresh(&self) {
+        self.state().refresh = true;
+        self.arrived.notify_one();
+    }
+
     /// Waits for something, but no longer than this. `None` when the watch ends.
     fn take(&self, wait: Duration) -> Option<Letters> {
         let state = self.state();
-        let quiet = |state: &mut Letters| state.notes.is_empty() && !state.overflow && !state.closed;
-        let (mut state, _) = self.arrived.wait_timeout_while(state, wait, quiet).expect("nothing panics while it holds this lock");
-        (!state.closed).then(|| std::mem::take(&mut *state))
+        let quiet = |state: &mut Letters| state.notes.is_empty() && !state.overflow && !state.refresh && !state.closed;
+        let (mut state, _) =
+            self.arrived.wait_timeout_while(state, wait, quiet).expect("nothing panics while it holds this lock");
+        let left = state.left;
+        (!state.closed).then(|| std::mem::replace(&mut *state, Letters { left, ..Letters::default() }))
     }
 }
 
@@ -261,23 +316,34 @@ struct Keeper<W> {
     tell: SyncSender<Change>,
     inbox: Arc<Inbox>,
     watched: BTreeSet<PathBuf>,
+    /// What went away and is told later, so that where it went, if it was only moved, is told first.
+    gone: BTreeMap<Vec<u8>, (Moment, bool)>,
+    /// What left its name last, if it had changed and was not read under that name.
+    unread: Option<PathBuf>,
     /// Not every folder is watched; the next scan is due then.
     limited: Option<Moment>,
+    started: Instant,
     how: Watching,
 }
 
 /// Nobody listens any more.
 struct Unheard;
 
+/// How long it takes at least until something is told to be gone. A file that is moved into a new folder shows up there first.
+const GONE_AFTER: Duration = Duration::from_secs(1);
+
 impl<W: Ward> Keeper<W> {
     fn run(mut self) -> Result<(), Unheard> {
         loop {
-            let now = wall_clock();
+            let now = self.now();
             if self.limited.is_some_and(|due| due <= now) {
                 self.limited = Some(now + self.how.rescan_every);
                 self.watch_all();
                 self.tell(Change::Rescan {
-                    why: RescanReason::Unwatched { watched: self.watched.len(), every_s: self.how.rescan_every.as_secs() },
+                    why: RescanReason::Unwatched {
+                        watched: self.watched.len(),
+                        every_s: self.how.rescan_every.as_secs(),
+                    },
                 })?;
             }
             while let Some(path) = self.settle.poll(now) {
@@ -285,14 +351,34 @@ impl<W: Ward> Keeper<W> {
                     self.tell(change)?;
                 }
             }
-            let wake = [self.settle.poll_timeout(), self.limited].into_iter().flatten().min();
-            let wait = wake.map_or(Duration::from_secs(3600), |wake| wake.since(wall_clock()));
+            let due: Vec<Vec<u8>> =
+                self.gone.iter().filter(|(_, (due, _))| *due <= now).map(|(name, _)| name.clone()).collect();
+            for name in due {
+                let folder = self.gone.remove(&name).is_some_and(|(_, folder)| folder);
+                match (inspect(&super::name_path(&name)), folder) {
+                    // Something else has its name by now; of a folder, nobody can say what of it is new.
+                    (Ok(_), true) => self
+                        .send(Change::Rescan { why: RescanReason::Replaced { folder: super::display_name(&name) } })?,
+                    (Ok(_), false) => {}
+                    (Err(_), _) => self.send(Change::Gone { name, folder })?,
+                }
+            }
+            let wake = [self.settle.poll_timeout(), self.gone.values().map(|(due, _)| *due).min(), self.limited]
+                .into_iter()
+                .flatten()
+                .min();
+            let wait = wake.map_or(Duration::from_secs(3600), |wake| wake.since(self.now()));
             let Some(letters) = self.inbox.take(wait) else { return Ok(()) };
             for note in letters.notes {
                 match note {
-                    Note::Touched(path) => self.touched(path)?,
+                    Note::Touched(path) => self.touched(&path)?,
+                    Note::Left(path) => self.left(&path)?,
                     Note::Renamed(from, to) => self.renamed(&from, &to)?,
                 }
+            }
+            if letters.refresh {
+                self.watched.clear();
+                self.watch_all();
             }
             if letters.overflow {
                 self.overflow()?;
@@ -300,41 +386,73 @@ impl<W: Ward> Keeper<W> {
         }
     }
 
-    fn tell(&self, change: Change) -> Result<(), Unheard> {
-        match self.tell.try_send(change) {
-            Ok(()) => Ok(()),
-            Err(TrySendError::Full(change)) => self.tell.send(change).map_err(|_| Unheard),
-            Err(TrySendError::Disconnected(_)) => Err(Unheard),
+    /// Tells a change, but holds back for a while that something is gone.
+    fn tell(&mut self, change: Change) -> Result<(), Unheard> {
+        match change {
+            Change::Gone { name, folder } => {
+                let folder = folder || self.gone.get(&name).is_some_and(|(_, folder)| *folder);
+                self.gone.insert(name, (self.now() + self.how.calm.max(GONE_AFTER), folder));
+                if self.gone.len() > self.how.most { self.overflow() } else { Ok(()) }
+            }
+            Change::Seen(ref candidate) | Change::Renamed { to: ref candidate, .. } => {
+                self.gone.remove(&candidate.name);
+                self.send(change)
+            }
+            Change::Skipped(_) | Change::Rescan { .. } => self.send(change),
         }
+    }
+
+    fn send(&self, change: Change) -> Result<(), Unheard> {
+        self.tell.send(change).map_err(|_| Unheard)
+    }
+
+    /// The time since the watch began, which nobody sets back.
+    fn now(&self) -> Moment {
+        Moment::START + self.started.elapsed()
     }
 
     fn overflow(&mut self) -> Result<(), Unheard> {
         self.settle.clear();
+        self.gone.clear();
         self.watch_all();
-        self.tell(Change::Rescan { why: RescanReason::Overflow })
+        self.send(Change::Rescan { why: RescanReason::Overflow })
     }
 
-    fn touched(&mut self, path: PathBuf) -> Result<(), Unheard> {
-        if self.ward.is_rule(&path) {
+    fn touched(&mut self, path: &Path) -> Result<(), Unheard> {
+        if self.ward.is_rule(path) {
             self.watch_all();
-            return self.tell(Change::Rescan { why: RescanReason::Rules { file: super::display_name(&path_name(&path)) } });
+            return self
+                .tell(Change::Rescan { why: RescanReason::Rules { file: super::display_name(&path_name(path)) } });
         }
-        match inspect(&path) {
-            Ok(Entry::Folder) if self.watched.contains(&path) => Ok(()),
-            Ok(Entry::Folder) if self.ward.admits(&path, true) => self.take_in(&path),
+        match inspect(path) {
+            Ok(Entry::Folder) if self.watched.contains(path) => Ok(()),
+            Ok(Entry::Folder) if self.ward.admits(path, true) => self.take_in(path),
             Ok(Entry::Folder) => Ok(()),
-            Ok(Entry::File(candidate)) => self.touch(&path, candidate.bytes),
-            Err(_) if self.watched.contains(&path) => {
-                self.unwatch(&path);
-                self.settle.forget(&path);
-                self.tell(Change::Gone { name: path_name(&path), folder: true })
-            }
-            Err(_) => self.touch(&path, 0),
+            Ok(Entry::File(candidate)) => self.touch(path, candidate.bytes),
+            Err(_) if self.watched.contains(path) => self.left(path),
+            Err(_) => self.touch(path, 0),
         }
+    }
+
+    /// Something lost its name, for another one or for good.
+    fn left(&mut self, path: &Path) -> Result<(), Unheard> {
+        let folder = self.watched.contains(path);
+        if self.ward.is_rule(path) {
+            return self.touched(path);
+        }
+        if folder {
+            self.unwatch(path);
+        }
+        let waited = !self.settle.forget(path).is_empty();
+        let known = folder || self.ward.admits(path, false);
+        // What was not read under this name yet is not what is known under it: it will be new wherever it went.
+        self.unread = (waited && !folder).then(|| path.to_owned());
+        if known { self.tell(Change::Gone { name: path_name(path), folder }) } else { Ok(()) }
     }
 
     fn touch(&mut self, path: &Path, bytes: u64) -> Result<(), Unheard> {
-        match self.settle.touch(wall_clock(), path, bytes) {
+        let now = self.now();
+        match self.settle.touch(now, path, bytes) {
             Ok(()) => Ok(()),
             Err(_) => self.overflow(),
         }
@@ -345,7 +463,7 @@ impl<W: Ward> Keeper<W> {
         // The folders are watched first, so that no file slips in between; what is in them by then is walked after.
         let folders = self.ward.below(folder, &mut |_| true);
         self.watch(folders);
-        let now = wall_clock();
+        let now = self.now();
         let mut full = false;
         let settle = &mut self.settle;
         let folders = self.ward.below(folder, &mut |candidate| {
@@ -358,18 +476,16 @@ impl<W: Ward> Keeper<W> {
 
     fn renamed(&mut self, from: &Path, to: &Path) -> Result<(), Unheard> {
         if self.ward.is_rule(from) || self.ward.is_rule(to) {
-            return self.touched(to.to_owned());
+            return self.touched(to);
         }
-        let was_folder = self.watched.contains(from);
-        let waited = self.settle.forget(from);
+        let held = self.gone.remove(&path_name(from));
+        let was_folder = held.is_some_and(|(_, folder)| folder);
+        let unread = self.unread.take().is_some_and(|unread| unread == from);
         let entry = inspect(to);
         let is_folder = matches!(entry, Ok(Entry::Folder));
-        let (was_in, is_in) = (self.ward.admits(from, is_folder), self.ward.admits(to, is_folder));
-        if was_folder {
-            self.unwatch(from);
-        }
+        let (was_in, is_in) = (was_folder || self.ward.admits(from, is_folder), self.ward.admits(to, is_folder));
         match entry {
-            Ok(Entry::File(candidate)) if was_in && is_in && waited.is_empty() => {
+            Ok(Entry::File(candidate)) if was_in && is_in && !unread => {
                 self.settle.forget(to);
                 self.tell(Change::Renamed { from: path_name(from), to: candidate })
             }
@@ -378,23 +494,20 @@ impl<W: Ward> Keeper<W> {
                 self.watch(folders);
                 let (tell, mut unheard) = (&self.tell, false);
                 let folders = self.ward.below(to, &mut |candidate| {
-                    let Some(rest) = candidate.path.as_deref().and_then(|path| path.strip_prefix(to).ok()) else { return true };
+                    let Some(rest) = candidate.path.as_deref().and_then(|path| path.strip_prefix(to).ok()) else {
+                        return true;
+                    };
                     unheard = tell.send(Change::Renamed { from: path_name(&from.join(rest)), to: candidate }).is_err();
                     !unheard
                 });
                 self.watch(folders);
-                for path in waited {
-                    if let Ok(rest) = path.strip_prefix(from) {
-                        self.touched(to.join(rest))?;
-                    }
-                }
                 if unheard { Err(Unheard) } else { self.tell(Change::Gone { name: path_name(from), folder: true }) }
             }
             _ => {
                 if was_in || was_folder {
                     self.tell(Change::Gone { name: path_name(from), folder: was_folder || is_folder })?;
                 }
-                if is_in { self.touched(to.to_owned()) } else { Ok(()) }
+                if is_in { self.touched(to) } else { Ok(()) }
             }
         }
     }
@@ -419,7 +532,8 @@ impl<W: Ward> Keeper<W> {
                     Err(error) => matches!(error.kind, ErrorKind::MaxFilesWatch),
                 };
             if full {
-                self.limited.get_or_insert(wall_clock()); // say so at once
+                let now = self.now();
+                self.limited.get_or_insert(now); // say so at once
                 return;
             }
         }
@@ -458,7 +572,7 @@ impl Ward for Files {
 
     fn below(&self, folder: &Path, each: &mut dyn FnMut(Candidate) -> bool) -> Vec<PathBuf> {
         let mut walk = self.walk_below(folder);
-        while let Some(found) = walk.next() {
+        for found in walk.by_ref() {
             if let Found::Seen(candidate) = found
                 && !each(candidate)
             {
@@ -476,14 +590,18 @@ impl Ward for Files {
                 vec![Change::Gone { name: path_name(&at), folder: at != path }]
             }
             // What is ignored is not worth a word each time it changes.
-            Err((_, SkipReason::Ignored { .. } | SkipReason::Hidden | SkipReason::NeverList { .. } | SkipReason::OutOfScope | SkipReason::Vanished)) => Vec::new(),
+            Err((
+                _,
+                SkipReason::Ignored { .. }
+                | SkipReason::Hidden
+                | SkipReason::NeverList { .. }
+                | SkipReason::OutOfScope
+                | SkipReason::Vanished,
+            )) => Vec::new(),
             Err((_, reason)) => vec![Change::Skipped(Skip::new(&path_name(path), reason))],
         }
     }
 }
 
-/// What the clock on the wall says.
-pub(crate) fn wall_clock() -> Moment {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Moment::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
-}
+#[cfg(test)]
+mod tests;
