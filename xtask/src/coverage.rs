@@ -1,6 +1,7 @@
 //! Which lines the tests reach, against a floor for each part of the tree.
 //!
-//! Measured by cargo-tarpaulin's ptrace engine, which needs no LLVM tools. Only crates with a floor are measured.
+//! Measured by cargo-tarpaulin's ptrace engine, which needs no LLVM tools. Only crates with a floor are measured; `simd` has none,
+//! because which of its lines run depends on the processor.
 
 use crate::gates::left_out;
 use crate::tally::Tally;
@@ -12,14 +13,14 @@ use std::path::Path;
 /// The floors of whole crates come first, then those of the parts where a missed line costs most.
 const FLOORS: [(&str, f64); 6] = [
     ("core/src/", 90.0),
-    ("simd/src/", 90.0),
+    ("link/src/", 90.0),
     ("text/src/", 95.0),
     ("core/src/session", 95.0),
     ("core/src/segment", 95.0),
     ("agent/src/store/", 95.0),
 ];
 
-const CRATES: [&str; 4] = ["hearth-core", "hearth-simd", "hearth-text", "hearth-agent"];
+const CRATES: [&str; 4] = ["hearth-core", "hearth-link", "hearth-text", "hearth-agent"];
 
 /// Runs the tests under tarpaulin and compares each part with its floor.
 pub(crate) fn measure(tree: &Tree) -> Result<Tally, String> {
