@@ -134,21 +134,23 @@ fn unquoted(text: &[u8], start: usize, end: usize) -> (usize, usize) {
     }
 }
 
-/// Reads the command whose name stands at `at` and hides the secrets it is given.
-pub(crate) fn find(text: &[u8], at: usize, which: usize, hide: &mut dyn FnMut(usize, usize, Class)) {
+/// Reads the command whose name stands at `at`, hides the secrets it is given, and returns how far it read.
+pub(crate) fn find(text: &[u8], at: usize, which: usize, hide: &mut dyn FnMut(usize, usize, Class)) -> usize {
     let (name, flags, way) = COMMANDS[which];
     let after = at + name.len();
     let stands_alone = text.get(after).is_some_and(|b| matches!(b, b' ' | b'\t'))
         && (at == 0 || !(text[at - 1].is_ascii_alphanumeric() || matches!(text[at - 1], b'-' | b'_' | b'.')));
     if !stands_alone {
-        return;
+        return after;
     }
     let reach = text.len().min(after + 1024);
     let good = |start: usize, end: usize| {
         start < end && end - start <= 256 && !is_stand_in(&text[start..end]) && !text[start..end].starts_with(b"-")
     };
     let mut list = words(text, after, reach).peekable();
+    let mut read = after;
     while let Some((start, end)) = list.next() {
+        read = start;
         let word = &text[start..end];
         let Some(flag) = flags.iter().find(|flag| word.starts_with(flag.as_bytes())) else { continue };
         let joined = start + flag.len();
@@ -182,7 +184,7 @@ pub(crate) fn find(text: &[u8], at: usize, which: usize, hide: &mut dyn FnMut(us
             Way::AfterColon | Way::AfterPercent => {
                 let sign = if way == Way::AfterColon { b':' } else { b'%' };
                 let (from, to) = if exact {
-                    let Some(next) = list.next() else { return };
+                    let Some(next) = list.next() else { return read };
                     next
                 } else if text.get(joined) == Some(&b'=') {
                     unquoted(text, joined + 1, end)
@@ -219,6 +221,7 @@ pub(crate) fn find(text: &[u8], at: usize, which: usize, hide: &mut dyn FnMut(us
             _ => {}
         }
     }
+    read
 }
 
 /// `echo X | sudo -S`: the word before the pipe, from the place of `sudo`.

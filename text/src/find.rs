@@ -120,6 +120,9 @@ pub(crate) fn find(text: &[u8], from: usize, to: usize, policy: &Policy, found: 
 
 fn literals(text: &[u8], from: usize, to: usize, policy: &Policy, found: &mut Vec<Span>) {
     let mut read_to = from;
+    let mut cookies_to = from;
+    // The command that was read last, and how far: its later flags were met then.
+    let mut command = (usize::MAX, from);
     for hit in SIGNS.automaton.find_overlapping_iter(&text[from..to]) {
         let at = from + hit.start();
         let which = hit.pattern().as_usize();
@@ -148,7 +151,8 @@ fn literals(text: &[u8], from: usize, to: usize, policy: &Policy, found: &mut Ve
                 read_to = pairs::find(text, at, SIGNS.lengths[which], &mut hide);
             }
             Sign::Name => {}
-            Sign::Command(i) => commands::find(text, at, i, &mut hide),
+            Sign::Command(i) if command.0 == i && at < command.1 => {}
+            Sign::Command(i) => command = (i, commands::find(text, at, i, &mut hide)),
             Sign::Sudo => commands::find_piped(text, at, &mut hide),
             Sign::Armour => {
                 if let Some((start, end)) = blocks::find_armour(text, at) {
@@ -179,7 +183,8 @@ fn literals(text: &[u8], from: usize, to: usize, policy: &Policy, found: &mut Ve
                     hide(at, at + n, Class::PrivateKey);
                 }
             }
-            Sign::Cookie => pairs::cookies(text, at + SIGNS.lengths[which], &mut hide),
+            Sign::Cookie if at < cookies_to => {}
+            Sign::Cookie => cookies_to = pairs::cookies(text, at + SIGNS.lengths[which], &mut hide),
             Sign::Ether if policy.personal => {
                 let n = text[at + 2..].iter().take(65).take_while(|b| b.is_ascii_hexdigit()).count();
                 if n == 40

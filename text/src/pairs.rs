@@ -1,7 +1,7 @@
 //! Secrets under a name: `name=value` in every dress that configuration, programs, headers, links and people give it.
 //!
 //! A name counts by its parts (`db_password`, not `passed`; `api-key`, not `monkey`), and how much it says decides how much
-//! the value must prove. Reading is bounded: a name of 96 bytes, a value of 4 KiB.
+//! the value must prove. Reading is bounded: a name of 96 bytes, the first 512 of a value.
 
 use crate::class::Class;
 use crate::values::{Dress, Look, Strength, is_random, is_secret, is_stand_in};
@@ -43,7 +43,9 @@ pub(crate) const HINTS: &[&str] = &[
 ];
 
 const NAME_MAX: usize = 96;
-const VALUE_MAX: usize = 4096;
+/// So much of a value is judged; one that is longer is hidden to its end.
+const VALUE_MAX: usize = 512;
+const COOKIES_MAX: usize = 4096;
 
 /// Parts that name a password by themselves.
 const PASSWORDS: &[&str] = &[
@@ -120,20 +122,8 @@ const TOKEN_NAMES: &[&str] = &[
     "authkeys",
 ];
 /// Parts that say little.
-const WEAK_NAMES: &[&str] = &[
-    "key",
-    "keys",
-    "auth",
-    "private",
-    "access",
-    "signature",
-    "sig",
-    "salt",
-    "login",
-    "pin",
-    "apisecret",
-    "community",
-];
+const WEAK_NAMES: &[&str] =
+    &["key", "keys", "auth", "private", "access", "signature", "sig", "salt", "login", "pin", "apisecret", "community"];
 /// What stands before `key` when the key opens something.
 const KEY_QUALIFIERS: &[&str] = &[
     "api",
@@ -527,8 +517,9 @@ fn name_at(text: &[u8], at: usize, hint_len: usize) -> Option<Name> {
             return None;
         }
     }
-    let known_tail =
-        tail.iter().all(|part| listed(TAILS, part) || (tail.len() <= 2 && (part.len() <= 3 || part.bytes().all(|b| b.is_ascii_digit()))));
+    let known_tail = tail.iter().all(|part| {
+        listed(TAILS, part) || (tail.len() <= 2 && (part.len() <= 3 || part.bytes().all(|b| b.is_ascii_digit())))
+    });
     if !tail.is_empty() && !known_tail {
         strength = Strength::Weak;
     }
@@ -630,21 +621,33 @@ fn bare(text: &[u8], start: usize, reach: usize) -> Option<(usize, usize)> {
         end -= 1;
     }
     // Brackets that close what was opened outside.
-    while end > start && matches!(text[end - 1], b')' | b']' | b'}' | b'>') {
-        let (open, close) = match text[end - 1] {
-            b')' => (b'(', b')'),
-            b']' => (b'[', b']'),
-            b'}' => (b'{', b'}'),
-            _ => (b'<', b'>'),
-        };
-        let opened = text[start..end].iter().filter(|b| **b == open).count();
-        let closed = text[start..end].iter().filter(|b| **b == close).count();
-        if closed <= opened {
-            break;
+    let surplus = |open: u8, close: u8| {
+        let count = |sign: u8| memchr::memchr_iter(sign, &text[start..end]).count();
+        count(close).saturating_sub(count(open))
+    };
+    if end > start && matches!(text[end - 1], b')' | b']' | b'}' | b'>') {
+        let mut left = [surplus(b'(', b')'), surplus(b'[', b']'), surplus(b'{', b'}'), surplus(b'<', b'>')];
+        while end > start {
+            let kind = match text[end - 1] {
+                b')' => 0,
+                b']' => 1,
+                b'}' => 2,
+                b'>' => 3,
+                _ => break,
+            };
+            if left[kind] == 0 {
+                break;
+            }
+            left[kind] -= 1;
+            end -= 1;
         }
-        end -= 1;
     }
     (end > start).then_some((start, end))
+}
+
+/// How much of a long value follows what was judged.
+fn to_end(text: &[u8], end: usize) -> usize {
+    text[end..].iter().take_while(|b| !b.is_ascii_whitespace() && !matches!(b, b'"' | b'\'' | b'`' | b'<')).count()
 }
 
 /// Skips what may stand between the sign and the value: a string's prefix, a YAML tag, the name of a scheme.
@@ -709,7 +712,8 @@ pub(crate) fn find(text: &[u8], at: usize, hint_len: usize, hide: &mut dyn FnMut
     };
     let mut check = |start: usize, end: usize, strength: Strength, dress: Dress| -> bool {
         if start < end && is_secret(&text[start..end], strength, dress) {
-            hide(start, end, name.class);
+            let rest = if end - start + 8 >= VALUE_MAX { to_end(text, end) } else { 0 };
+            hide(start, end + rest, name.class);
             return true;
         }
         false
@@ -731,9 +735,15 @@ pub(crate) fn find(text: &[u8], at: usize, hint_len: usize, hide: &mut dyn FnMut
                 && !is_stand_in(value)
                 && (look.digits > 0 || (look.upper > 1 && look.lower > 1) || look.len >= 24 && look.other == 0)
             {
-                hide(start, end, Class::AuthHeader);
+                let rest = if end - start + 8 >= VALUE_MAX { to_end(text, end) } else { 0 };
+                hide(start, end + rest, Class::AuthHeader);
             }
         }
+        return read;
+    }
+
+    // A line of cookies is read by `cookies`, pair by pair.
+    if name.class == Class::SessionCookie && text[name.start..name.end].to_ascii_lowercase().ends_with(b"cookie") {
         return read;
     }
 
@@ -946,6 +956,22 @@ pub(crate) fn find(text: &[u8], at: usize, hint_len: usize, hide: &mut dyn FnMut
             from = after_blank + i + n;
             break;
         }
+        // `the following password:` and the value on a line below.
+        if from == 0 && line.ends_with(b":") && line.len() < 60 {
+            from = after_blank + line.len();
+            while from < text.len()
+                && from < after_blank + line.len() + 8
+                && (text[from].is_ascii_whitespace() || text[from] == b':')
+            {
+                from += 1;
+            }
+            if let Some((start, end, _)) = value_at(text, from)
+                && is_random(&text[start..end], 20)
+            {
+                check(start, end, Strength::Medium, Dress::Loose);
+            }
+            return read;
+        }
         if from > 0 {
             let from = blanks(text, from);
             if let Some((start, end, quoted)) = value_at(text, from) {
@@ -995,9 +1021,9 @@ fn attached(text: &[u8], name_end: usize, check: &mut dyn FnMut(usize, usize, St
     }
 }
 
-/// Hides the values of a cookie line that stand for a login.
-pub(crate) fn cookies(text: &[u8], from: usize, hide: &mut dyn FnMut(usize, usize, Class)) {
-    let reach = text.len().min(from + VALUE_MAX);
+/// Hides the values of a cookie line that stand for a login, and returns where the line ends.
+pub(crate) fn cookies(text: &[u8], from: usize, hide: &mut dyn FnMut(usize, usize, Class)) -> usize {
+    let reach = text.len().min(from + COOKIES_MAX);
     let line = memchr::memchr(b'\n', &text[from..reach]).map_or(reach, |i| from + i);
     let mut at = from;
     while at < line {
@@ -1036,6 +1062,7 @@ pub(crate) fn cookies(text: &[u8], from: usize, hide: &mut dyn FnMut(usize, usiz
         }
         at = end + 1;
     }
+    at
 }
 
 #[cfg(test)]

@@ -333,12 +333,13 @@ pub(crate) const TOKENS: &[Token] = &[
     mixed("pat", Dotted, 70),
 ];
 
-/// Shapes whose mark is in the middle or at the end: how far to look left, and which characters.
-pub(crate) const INFIXES: &[(&str, Alphabet, usize, Alphabet, usize)] = &[
-    (".atlasv1.", Alnum, 10, Wide, 50),
-    ("T3BlbkFJ", Url, 12, Url, 12),
-    ("Q~", Dotted, 3, Wide, 28),
-    ("_mmk", Url, 20, Alnum, 0),
+/// Shapes whose mark is in the middle or at the end: the mark, what stands to its left, at least and at most how much of
+/// it, and the same for its right.
+pub(crate) const INFIXES: &[(&str, Alphabet, usize, usize, Alphabet, usize)] = &[
+    (".atlasv1.", Alnum, 10, 256, Wide, 50),
+    ("T3BlbkFJ", Url, 12, 256, Url, 12),
+    ("Q~", Dotted, 4, 4, Wide, 28),
+    ("_mmk", Url, 20, 64, Alnum, 0),
 ];
 
 /// What the text at an address of a web hook must hold.
@@ -419,11 +420,11 @@ fn is_sample(body: &[u8]) -> bool {
 
 /// Matches one of [`INFIXES`] around its mark at `at`.
 pub(crate) fn find_infix(text: &[u8], at: usize, which: usize) -> Option<(usize, usize)> {
-    let (mark, left, least_left, right, least_right) = INFIXES[which];
+    let (mark, left, least_left, most_left, right, least_right) = INFIXES[which];
     if &text[at..at + mark.len()] != mark.as_bytes() {
         return None;
     }
-    let before = text[..at].iter().rev().take(256).take_while(|byte| left.has(**byte)).count();
+    let before = text[..at].iter().rev().take(most_left).take_while(|byte| left.has(**byte)).count();
     let after = run(text, at + mark.len(), right, 512);
     let whole = &text[at - before..at + mark.len() + after];
     (before >= least_left && after >= least_right && Look::of(whole).digits >= 1 && Look::of(whole).distinct > 8)

@@ -314,7 +314,9 @@ fn has_variable(value: &[u8]) -> bool {
         memchr::memmem::find(value, open).is_some_and(|i| {
             let rest = &value[i + open.len()..];
             memchr::memmem::find(rest, close).is_some_and(|n| {
-                rest[..n].iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b' ' | b'-' | b':' | b'|' | b'$' | b'?'))
+                rest[..n].iter().all(|b| {
+                    b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b' ' | b'-' | b':' | b'|' | b'$' | b'?')
+                })
             })
         })
     })
@@ -322,7 +324,11 @@ fn has_variable(value: &[u8]) -> bool {
 
 /// The 8-4-4-4-12 of a UUID.
 fn is_uuid(value: &[u8]) -> bool {
-    value.len() == 36 && value.iter().enumerate().all(|(i, b)| if matches!(i, 8 | 13 | 18 | 23) { *b == b'-' } else { b.is_ascii_hexdigit() })
+    value.len() == 36
+        && value
+            .iter()
+            .enumerate()
+            .all(|(i, b)| if matches!(i, 8 | 13 | 18 | 23) { *b == b'-' } else { b.is_ascii_hexdigit() })
 }
 
 fn is_word_path(value: &[u8]) -> bool {
@@ -421,7 +427,9 @@ pub(crate) fn is_secret(value: &[u8], strength: Strength, dress: Dress) -> bool 
                     .iter()
                     .any(|b| matches!(b, b'!' | b'#' | b'$' | b'%' | b'&' | b'*' | b'?' | b'@' | b'^' | b'~' | b'+'));
             match dress {
-                Dress::Quoted => mixed && look.len >= 4 || (look.len >= 5 && !is_label(value, &look)),
+                Dress::Quoted => {
+                    (look.digits > 0 && look.len >= 4) || ((mixed || look.len >= 5) && !is_label(value, &look))
+                }
                 Dress::Plain => {
                     (mixed && look.len >= 4)
                         || (look.len >= 6 && (!letters_only || !is_camel(value)) && !is_member(value))
@@ -452,7 +460,10 @@ pub(crate) fn is_secret(value: &[u8], strength: Strength, dress: Dress) -> bool 
                             && look.upper >= 2
                             && !is_camel(value))
                         || (value.iter().any(|b| matches!(b, b'!' | b'#' | b'%' | b'^' | b'&' | b'$' | b'@' | b'~'))
-                            && look.len >= 12 && look.letters() > 6 && look.other >= 2 && value[0] != b'#')
+                            && look.len >= 12
+                            && look.letters() > 6
+                            && look.other >= 2
+                            && value[0] != b'#')
                 }
                 Dress::Loose => {
                     (random && look.digits > 0)
@@ -519,7 +530,8 @@ fn is_slug(value: &[u8], look: &Look) -> bool {
         }
         parts += 1;
         // `sha256`, `chacha20`: a word and its number.
-        let numbered = letters >= 3 && digits <= 4 && part.iter().skip_while(|b| b.is_ascii_alphabetic()).all(u8::is_ascii_digit);
+        let numbered =
+            letters >= 3 && digits <= 4 && part.iter().skip_while(|b| b.is_ascii_alphabetic()).all(u8::is_ascii_digit);
         let short = letters > digits && digits <= 2 && part.len() <= 8;
         words += usize::from(digits == 0 || (letters == 0 && digits <= 4) || numbered || short);
     }

@@ -12,7 +12,10 @@ const PLANTED: &[(&str, &str)] = &[
     ("ghp_k3J9fhTq0Lx8vRz3Wm5Yc7Bn2Pd6Gs4Ha1Ee", "k3J9fhTq0Lx8vRz3Wm5Yc7Bn2Pd6Gs4Ha1Ee"),
     ("postgres://app:fern22lake@db.lake.test/shop", "fern22lake"),
     ("Authorization: Bearer k3J9fhTq0Lx8vRz3Wm5Yc7", "k3J9fhTq0Lx8vRz3Wm5Yc7"),
-    ("-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\n-----END PRIVATE KEY-----\n", "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC"),
+    (
+        "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\n-----END PRIVATE KEY-----\n",
+        "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC",
+    ),
     ("-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC", "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC"),
     ("card 4111 1111 1111 1111 ok", "4111 1111 1111 1111"),
     ("to DE89370400440532013000 ok", "DE89370400440532013000"),
@@ -73,7 +76,11 @@ fn a_secret_across_the_border_of_windows_is_hidden_wherever_the_border_falls() {
                 let (said, counts) = whole(&rules, &text);
                 assert!(!said.contains(secret), "{row:?} after {lead} bytes");
                 assert_eq!(counts.total(), 1, "{row:?} after {lead} bytes: {counts:?}");
-                let pieces = text.as_bytes().chunks(7_001).map(|piece| String::from_utf8_lossy(piece).into_owned()).collect::<Vec<_>>();
+                let pieces = text
+                    .as_bytes()
+                    .chunks(7_001)
+                    .map(|piece| String::from_utf8_lossy(piece).into_owned())
+                    .collect::<Vec<_>>();
                 if pieces.concat() == text {
                     assert_eq!(streamed(&rules, pieces).0, said, "{row:?} after {lead} bytes, streamed");
                 }

@@ -30,12 +30,20 @@ fn secrets_under_a_name_are_hidden() {
         ("YAML", "smtp:\n  password: fernlake22\n  port: 25\n", "smtp:\n  password: [password]\n  port: 25\n"),
         ("TOML", "client_secret = \"k2J9fhTq0Lx8vRz3\"", "client_secret = \"[generic_secret]\""),
         ("XML", "<password>fern-lake</password>", "<password>[password]</password>"),
-        ("an XML attribute", r#"<add key="Password" value="fern22lake" />"#, r#"<add key="Password" value="[password]" />"#),
+        (
+            "an XML attribute",
+            r#"<add key="Password" value="fern22lake" />"#,
+            r#"<add key="Password" value="[password]" />"#,
+        ),
         ("a query", "POST /in user=bob&password=fern22lake&keep=1", "POST /in user=bob&password=[password]&keep=1"),
         ("a header", "X-Api-Key: 8f2kLq03Zx7vTn5w", "X-Api-Key: [api_key]"),
         ("camel case", "const vendorApiKey = '8f2kLq03Zx7vTn5w';", "const vendorApiKey = '[api_key]';"),
         ("a flag", "deploy --token 8f2kLq03Zx7vTn5w --fast", "deploy --token [api_key] --fast"),
-        ("netrc", "machine ftp.lake.test login bob password fernlake", "machine ftp.lake.test login bob password [password]"),
+        (
+            "netrc",
+            "machine ftp.lake.test login bob password fernlake",
+            "machine ftp.lake.test login bob password [password]",
+        ),
         ("pgpass", "db.lake.test:5432:shop:app:fern22lake", "db.lake.test:5432:shop:app:[password]"),
         ("prose", "my wifi password is fern22lake, ok?", "my wifi password is [password], ok?"),
         ("SQL", "CREATE USER bob IDENTIFIED BY 'fern22lake';", "CREATE USER bob IDENTIFIED BY '[password]';"),
@@ -43,7 +51,11 @@ fn secrets_under_a_name_are_hidden() {
         ("mysql", "mysql -u root -pfern22lake shop", "mysql -u root -p[password] shop"),
         ("sshpass", "sshpass -p fern22lake ssh pi@nas", "sshpass -p [password] ssh pi@nas"),
         ("sudo", "echo fern22lake | sudo -S reboot", "echo [password] | sudo -S reboot"),
-        ("one-time password", "otpauth://totp/Home:bob?secret=JBSWY3DPEHPK3PXP&issuer=Home", "otpauth://totp/Home:bob?secret=[totp_seed]&issuer=Home"),
+        (
+            "one-time password",
+            "otpauth://totp/Home:bob?secret=JBSWY3DPEHPK3PXP&issuer=Home",
+            "otpauth://totp/Home:bob?secret=[totp_seed]&issuer=Home",
+        ),
     ]);
 }
 
@@ -103,8 +115,17 @@ fn tokens_are_known_by_how_they_begin() {
         ("Mailchimp", format!("{}-us12", &hex[..32])),
         ("Azure", format!("k3J8Q~{}", &alnum[..34])),
     ] {
-        for (case, before, after) in [("alone", "", ""), ("in prose", "use ", " today"), ("quoted", "(\"", "\")"), ("after an escape", "a\\n", "\\n")] {
-            assert_eq!(redacted(&format!("{before}{token}{after}")), format!("{before}[api_key]{after}"), "{service}, {case}");
+        for (case, before, after) in [
+            ("alone", "", ""),
+            ("in prose", "use ", " today"),
+            ("quoted", "(\"", "\")"),
+            ("after an escape", "a\\n", "\\n"),
+        ] {
+            assert_eq!(
+                redacted(&format!("{before}{token}{after}")),
+                format!("{before}[api_key]{after}"),
+                "{service}, {case}"
+            );
         }
     }
 }
@@ -113,16 +134,44 @@ fn tokens_are_known_by_how_they_begin() {
 fn blocks_are_hidden_whole_and_cut_off_ones_too() {
     let body = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj\nMzEfYyjiWA4R4/M2bS1GB4t7NXp98C3SC6dVMvDuictGeurT8jNbvJZHtCSuYEvu\n";
     table(&[
-        ("whole", &format!("a\n-----BEGIN PRIVATE KEY-----\n{body}-----END PRIVATE KEY-----\nb"), "a\n[private_key]\nb"),
+        (
+            "whole",
+            &format!("a\n-----BEGIN PRIVATE KEY-----\n{body}-----END PRIVATE KEY-----\nb"),
+            "a\n[private_key]\nb",
+        ),
         ("cut off", &format!("a\n-----BEGIN RSA PRIVATE KEY-----\n{body}"), "a\n[private_key]\n"),
-        ("cut off, then prose", &format!("-----BEGIN EC PRIVATE KEY-----\n{body}\nThe key ends, (it was cut).\n"), "[private_key]\n\nThe key ends, (it was cut).\n"),
-        ("a certificate is public", "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----", "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----"),
-        ("a hash", "root:$6$Fq3kzL0a$k3J9fhTq0Lx8vRz3Wm5Yc7Bn2Pd6Gs4Ha1EeUu:19000:0:99999", "root:[password_hash]:19000:0:99999"),
-        ("a seed phrase", "legal winner thank year wave sausage worth useful legal winner thank yellow", "[seed_phrase]"),
+        (
+            "cut off, then prose",
+            &format!("-----BEGIN EC PRIVATE KEY-----\n{body}\nThe key ends, (it was cut).\n"),
+            "[private_key]\n\nThe key ends, (it was cut).\n",
+        ),
+        (
+            "a certificate is public",
+            "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----",
+            "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----",
+        ),
+        (
+            "a hash",
+            "root:$6$Fq3kzL0a$k3J9fhTq0Lx8vRz3Wm5Yc7Bn2Pd6Gs4Ha1EeUu:19000:0:99999",
+            "root:[password_hash]:19000:0:99999",
+        ),
+        (
+            "a seed phrase",
+            "legal winner thank year wave sausage worth useful legal winner thank yellow",
+            "[seed_phrase]",
+        ),
         ("a JWT", "t=eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJib2IiLCJpYXQiOjF9.k3J9fhTq0Lx8vRz3Wm5Yc7Bn2", "t=[jwt]"),
-        ("a URL", "postgres://app:fern22lake@db.lake.test:5432/shop", "postgres://app:[connection_string]@db.lake.test:5432/shop"),
+        (
+            "a URL",
+            "postgres://app:fern22lake@db.lake.test:5432/shop",
+            "postgres://app:[connection_string]@db.lake.test:5432/shop",
+        ),
         ("basic authorization", "Authorization: Basic Ym9iOmZlcm4yMmxha2U=", "Authorization: Basic [auth_header]"),
-        ("a cookie", "Set-Cookie: connect.sid=k3J9fhTq0Lx8vRz3Wm5Y; Secure", "Set-Cookie: connect.sid=[session_cookie]; Secure"),
+        (
+            "a cookie",
+            "Set-Cookie: connect.sid=k3J9fhTq0Lx8vRz3Wm5Y; Secure",
+            "Set-Cookie: connect.sid=[session_cookie]; Secure",
+        ),
     ]);
 }
 
@@ -166,6 +215,10 @@ fn nothing_prints_what_it_holds() {
     let rules = Rules::standard();
     let mut stream = rules.stream();
     stream.push(Raw::new("password=fern22lake"));
-    let printed = format!("{:?} {:?} {stream:?}", Raw::new("password=fern22lake"), rules.redact(Raw::new("lake password=fern22lake")));
+    let printed = format!(
+        "{:?} {:?} {stream:?}",
+        Raw::new("password=fern22lake"),
+        rules.redact(Raw::new("lake password=fern22lake"))
+    );
     assert_eq!(printed, "Raw(19 bytes) Redacted(24 bytes, 1 hidden) Stream(19 bytes held)");
 }
