@@ -87,7 +87,7 @@ pub(super) struct Child {
 }
 
 impl Child {
-    /// Starts a program and waits for its first line on standard output, one JSON object with `"ready": true`.
+    /// Starts a program and waits for its first line on standard output, one JSON object.
     pub(super) fn start_until_ready(
         name: &'static str,
         command: Command,
@@ -119,9 +119,7 @@ impl Child {
                 Ok(line) => {
                     let value: Value = serde_json::from_str(&line)
                         .map_err(|error| format!("{name} said `{line}` where one JSON line was expected: {error}"))?;
-                    if value["ready"] == Value::Bool(true) {
-                        return Ok((child, value));
-                    }
+                    return Ok((child, value));
                 }
                 Err(RecvTimeoutError::Disconnected) => return Err(child.epitaph()),
                 Err(RecvTimeoutError::Timeout) => child.check()?,
@@ -204,6 +202,12 @@ fn tethered(command: Command) -> Command {
     }
     let mut tethered = Command::new("setpriv");
     tethered.args(["--pdeathsig", "TERM"]).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => tethered.env(name, value),
+            None => tethered.env_remove(name),
+        };
+    }
     tethered
 }
 
@@ -227,9 +231,10 @@ mod tests {
     #[test]
     fn a_program_that_says_it_is_ready_runs_until_it_is_ended() {
         let (_send, interrupts) = calm();
-        let script = "echo '{\"ready\":true,\"page\":\"here\"}'; exec sleep 600";
+        let mut command = shell("echo \"{\\\"page\\\":\\\"$PLACE\\\"}\"; exec sleep 600");
+        command.env("PLACE", "here");
         let (mut child, ready) =
-            Child::start_until_ready("the sleeper", shell(script), LIMIT, &interrupts).expect("it says ready");
+            Child::start_until_ready("the sleeper", command, LIMIT, &interrupts).expect("it says ready");
         assert_eq!(ready["page"], "here");
         child.check().expect("it sleeps");
         child.end();

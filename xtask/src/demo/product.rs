@@ -85,11 +85,8 @@ impl Product {
         command.arg("serve").arg("--data").arg(&self.coordinator_data);
         command.args(["--quic", "127.0.0.1:0", "--http", "127.0.0.1:0", "--trust", trusted]);
         let (child, ready) = Child::start_until_ready("the coordinator", command, READY_MAX, interrupts)?;
-        let coordinator = Coordinator {
-            quic: text(&ready, "quic")?,
-            page: text(&ready, "http")?,
-            public_key: text(&ready, "public_key")?,
-        };
+        let coordinator =
+            Coordinator { quic: text(&ready, "quic")?, page: text(&ready, "http")?, public_key: text(&ready, "key")? };
         Ok((child, coordinator))
     }
 
@@ -144,13 +141,15 @@ impl Product {
         let body = get(&coordinator.page, "/v1/nodes")?;
         let nodes: Value =
             serde_json::from_str(&body).map_err(|error| format!("/v1/nodes does not answer in JSON: {error}"))?;
-        let nodes = nodes.as_array().or_else(|| nodes["nodes"].as_array());
-        nodes.map(Vec::len).ok_or_else(|| "/v1/nodes does not list nodes".into())
+        let nodes = nodes["nodes"].as_array().ok_or("/v1/nodes does not list `nodes`")?;
+        // One that is trusted and has not reported yet is listed too.
+        Ok(nodes.iter().filter(|node| node["state"] == "fresh").count())
     }
 
     fn hearth(&self) -> Command {
         let mut command = Command::new(&self.hearth);
-        command.arg("--data").arg(&self.agent_data);
+        // A person's own settings stay out of the demo.
+        command.env("XDG_CONFIG_HOME", &self.agent_data).arg("--data").arg(&self.agent_data);
         command
     }
 
