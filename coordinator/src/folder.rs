@@ -31,10 +31,14 @@ pub enum NoFolder {
     #[error("another coordinator is running on the data folder {0}; stop it first, or name another folder with --data")]
     InUse(PathBuf),
     /// The key file is not what this program writes.
-    #[error("the key file {0} does not hold 32 bytes; restore it from a backup, or move it away to start with a new key")]
+    #[error(
+        "the key file {0} does not hold 32 bytes; restore it from a backup, or move it away to start with a new key"
+    )]
     BadKey(PathBuf),
     /// Others can read the secret key.
-    #[error("the key file {path} can be read by others (mode {mode:o}); if nobody else has seen it, run `chmod 600` on it")]
+    #[error(
+        "the key file {path} can be read by others (mode {mode:o}); if nobody else has seen it, run `chmod 600` on it"
+    )]
     OpenKey {
         /// The key file.
         path: PathBuf,
@@ -140,7 +144,8 @@ mod tests {
         assert_eq!(key_text(&first.public()), key_text(&again.public()));
         let mode = fs::metadata(inner.join("identity")).expect("there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        let names: Vec<_> = fs::read_dir(&inner).expect("a folder").map(|entry| entry.expect("read").file_name()).collect();
+        let names: Vec<_> =
+            fs::read_dir(&inner).expect("a folder").map(|entry| entry.expect("read").file_name()).collect();
         assert_eq!(names, ["identity"], "no draft is left behind");
     }
 

@@ -124,7 +124,8 @@ pub fn problems(now: Moment, seen: &[Seen], notices: &[String]) -> Vec<Problem> 
         .iter()
         .map(|notice| Problem { urgency: Urgency::Bad, device: None, sentence: notice.clone() })
         .collect();
-    let newest = seen.iter().filter_map(|seen| seen.last.as_ref()).map(|node| version(&node.report.agent_version)).max();
+    let newest =
+        seen.iter().filter_map(|seen| seen.last.as_ref()).map(|node| version(&node.report.agent_version)).max();
     for node in seen {
         of_node(now, node, newest.as_ref(), &mut problems);
     }
@@ -138,7 +139,9 @@ fn of_node(now: Moment, seen: &Seen, newest: Option<&Version>, problems: &mut Ve
     let Some(node) = &seen.last else {
         tell(
             Urgency::Warning,
-            format!("{name} is trusted and has never reported; is its agent running, and does it know this coordinator?"),
+            format!(
+                "{name} is trusted and has never reported; is its agent running, and does it know this coordinator?"
+            ),
         );
         return;
     };
@@ -173,10 +176,16 @@ fn of_node(now: Moment, seen: &Seen, newest: Option<&Version>, problems: &mut Ve
     let skew = node.kept_at.since(report.sent_at).max(report.sent_at.since(node.kept_at));
     if skew > SKEW_MAX {
         let skew = duration(skew);
-        tell(Urgency::Warning, format!("the clock of {name} differs from this one by {skew}; does it synchronise its time?"));
+        tell(
+            Urgency::Warning,
+            format!("the clock of {name} differs from this one by {skew}; does it synchronise its time?"),
+        );
     }
     if newest.is_some_and(|newest| version(&report.agent_version) < *newest) {
-        tell(Urgency::Warning, format!("{name} runs agent {}, and others of the fleet a later one", report.agent_version));
+        tell(
+            Urgency::Warning,
+            format!("{name} runs agent {}, and others of the fleet a later one", report.agent_version),
+        );
     }
 }
 
@@ -259,10 +268,18 @@ pub(crate) mod tests {
             ("all is well", |_| {}, ""),
             ("late", |node| node.kept_at = at(999_800), "attic is late: its last report came 3 min ago"),
             ("lost", |node| node.kept_at = at(900_000), "attic has been silent for 1 d 3 h"),
-            ("a full disk", |node| node.report.disks = Few::cut([disk(500, 100), disk(100, 4)]), "disk 2 of attic is nearly full: 4 B (4 %)"),
+            (
+                "a full disk",
+                |node| node.report.disks = Few::cut([disk(500, 100), disk(100, 4)]),
+                "disk 2 of attic is nearly full: 4 B (4 %)",
+            ),
             ("no memory left", |node| node.report.memory.used_bytes = 7_900_000_000, "98 % of its memory"),
             ("memory unknown", |node| node.report.memory = Memory { total_bytes: 0, used_bytes: 0 }, ""),
-            ("heat", |node| node.report.temperatures = Few::cut([warm("gpu", 94.6), warm("cpu", 60.0)]), "gpu says 95 °C"),
+            (
+                "heat",
+                |node| node.report.temperatures = Few::cut([warm("gpu", 94.6), warm("cpu", 60.0)]),
+                "gpu says 95 °C",
+            ),
             ("another time", |node| node.report.sent_at = at(990_000), "differs from this one by 2 h 46 min"),
             ("a disk of nothing", |node| node.report.disks = Few::cut([disk(0, 0)]), ""),
         ];

@@ -148,7 +148,9 @@ impl Key {
 fn say_ready(ready: &Ready) {
     let said = if io::stdout().is_terminal() {
         let Ready { key, quic, http, trusted } = ready;
-        format!("The fleet page:      {http}\nDevices connect to:  {quic} (UDP)\nand pin this key:    {key}\nTrusted devices:     {trusted}\n")
+        format!(
+            "The fleet page:      {http}\nDevices connect to:  {quic} (UDP)\nand pin this key:    {key}\nTrusted devices:     {trusted}\n"
+        )
     } else {
         serde_json::to_string(ready).expect("addresses and a key are JSON") + "\n"
     };

@@ -135,7 +135,8 @@ impl Row {
             name: seen.name.clone(),
             device: seen.device.to_string(),
             state,
-            seen: last.map_or_else(|| "never".into(), |node| format!("{} ago", health::duration(now.since(node.kept_at)))),
+            seen: last
+                .map_or_else(|| "never".into(), |node| format!("{} ago", health::duration(now.since(node.kept_at)))),
             seen_at: last.map_or_else(String::new, |node| clock_text(node.kept_at)),
             facts: last.map(|node| Facts::of(&node.report)),
         }
@@ -169,7 +170,8 @@ impl Facts {
             };
             part(disk.total_bytes.saturating_sub(disk.free_bytes), disk.total_bytes, kind)
         });
-        let warmest = report.temperatures.iter().max_by(|left, right| left.celsius.get().total_cmp(&right.celsius.get()));
+        let warmest =
+            report.temperatures.iter().max_by(|left, right| left.celsius.get().total_cmp(&right.celsius.get()));
         let [one, five, fifteen] = report.load_average.map(|load| format!("{:.2}", load.get()));
         Self {
             cpu,
@@ -270,7 +272,8 @@ mod tests {
         full.report.name = Some(label("nas"));
         full.report.memory.total_bytes = 0;
         full.report.cpu.used_percent = None;
-        full.report.disks = Few::cut(full.report.disks.iter().map(|disk| hearth_core::status::Disk { free_bytes: 9_000_000, ..*disk }));
+        full.report.disks =
+            Few::cut(full.report.disks.iter().map(|disk| hearth_core::status::Disk { free_bytes: 9_000_000, ..*disk }));
         full.report.temperatures = Few::default();
         lost.report.name = None;
         let mut trusted: BTreeMap<DeviceId, Option<Label>> = trusting(&[1, 2, 3]);

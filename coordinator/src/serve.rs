@@ -56,7 +56,9 @@ pub struct Ready {
 #[derive(Debug, thiserror::Error)]
 pub enum Trouble {
     /// The page would be open to others.
-    #[error("the page cannot be served on {0}: there is no sign-in yet, so only addresses of this machine are allowed, such as 127.0.0.1:7844")]
+    #[error(
+        "the page cannot be served on {0}: there is no sign-in yet, so only addresses of this machine are allowed, such as 127.0.0.1:7844"
+    )]
     Open(SocketAddr),
     /// The data folder cannot be used.
     #[error(transparent)]

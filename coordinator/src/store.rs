@@ -30,7 +30,9 @@ pub const SCHEMA: u32 = 1;
 #[derive(Debug, thiserror::Error)]
 pub enum NoStore {
     /// A later version of the program wrote it.
-    #[error("the store in {path} is of version {found}, and this program reads up to version {SCHEMA}; run the newer hearth-coordinator")]
+    #[error(
+        "the store in {path} is of version {found}, and this program reads up to version {SCHEMA}; run the newer hearth-coordinator"
+    )]
     Newer {
         /// The store's folder.
         path: PathBuf,
@@ -79,7 +81,8 @@ impl Store {
         let path = data.join("state");
         let opened = match read_patiently(&path) {
             Err(Unread::Broken(reason)) => {
-                let aside = set_aside(data, &path, now).map_err(|source| NoStore::Stuck { path: path.clone(), source })?;
+                let aside =
+                    set_aside(data, &path, now).map_err(|source| NoStore::Stuck { path: path.clone(), source })?;
                 error!(reason, aside = %aside.display(), "the store could not be read; it was set aside and a new one begun");
                 read_patiently(&path)
             }
@@ -103,7 +106,8 @@ impl Store {
 
 impl Fleet for Store {
     fn keep(&self, node: Node) -> Result<(), CannotKeep> {
-        let record = Record { kept_at: node.kept_at, letter: Letter::Report(Box::new(node.report.clone())).to_bytes().into() };
+        let record =
+            Record { kept_at: node.kept_at, letter: Letter::Report(Box::new(node.report.clone())).to_bytes().into() };
         let value = minicbor::to_vec(record).expect("a vector takes whatever is written to it");
         let written = guarded(|| {
             self.nodes_tree.insert(node.device.as_bytes(), value)?;
@@ -197,13 +201,12 @@ fn read_in_time(path: &Path) -> Result<Read, Unread> {
 }
 
 fn read(path: &Path) -> Result<Read, Unread> {
-    let db = sled::Config::new().path(path).cache_capacity(CACHE_BYTES).open().map_err(unread)?;
-    let is_new = !db.was_recovered();
+    if !path.exists() {
+        begin(path)?;
+    }
+    let db = sled_at(path)?;
     match db.get(SCHEMA_KEY).map_err(unread)? {
-        None if is_new || db.is_empty() => {
-            db.insert(SCHEMA_KEY, &SCHEMA.to_be_bytes()).map_err(unread)?;
-            db.flush().map_err(unread)?;
-        }
+        // Much damage looks to sled like an empty store. Ours is never empty: `begin` saw to that.
         None => return Err(Unread::Broken("it does not say its version".into())),
         Some(bytes) => match <[u8; 4]>::try_from(&bytes[..]).map(u32::from_be_bytes) {
             Ok(found) if found > SCHEMA => return Err(Unread::Newer(found)),
@@ -221,6 +224,24 @@ fn read(path: &Path) -> Result<Read, Unread> {
     Ok((db, tree, nodes))
 }
 
+/// Makes a store beside its place and then moves it there, so that whatever stands in its place is complete.
+fn begin(path: &Path) -> Result<(), Unread> {
+    let draft = path.with_extension("begun");
+    match fs::remove_dir_all(&draft) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(Unread::Io(error)),
+        _ => {}
+    }
+    let db = sled_at(&draft)?;
+    db.insert(SCHEMA_KEY, &SCHEMA.to_be_bytes()).map_err(unread)?;
+    db.flush().map_err(unread)?;
+    drop(db);
+    fs::rename(&draft, path).map_err(Unread::Io)
+}
+
+fn sled_at(path: &Path) -> Result<sled::Db, Unread> {
+    sled::Config::new().path(path).cache_capacity(CACHE_BYTES).open().map_err(unread)
+}
+
 const SCHEMA_KEY: &[u8] = b"schema";
 const NODES_TREE: &[u8] = b"nodes";
 
@@ -235,10 +256,15 @@ fn node(key: &[u8], value: &[u8]) -> Option<Node> {
 
 fn unread(error: sled::Error) -> Unread {
     match error {
-        sled::Error::Io(error) if error.to_string().contains("could not acquire lock") => Unread::Busy(error.to_string()),
+        sled::Error::Io(error) if error.to_string().contains("could not acquire lock") => {
+            Unread::Busy(error.to_string())
+        }
         // Half a file is damage; anything else that the system refuses would refuse the next store as well.
         sled::Error::Io(error)
-            if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) =>
+            if matches!(
+                error.kind(),
+                io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput
+            ) =>
         {
             Unread::Broken(error.to_string())
         }
@@ -340,6 +366,7 @@ mod tests {
             let store = Store::open(data.path(), Moment::from_millis(77)).expect(case);
             assert!(store.nodes().is_empty(), "{case}");
             assert!(data.path().join("state.corrupt-77").is_dir(), "{case}");
+            assert!(!data.path().join("state.begun").exists(), "{case}");
             assert!(store.notices()[0].contains("set aside as state.corrupt-77"), "{case}: {:?}", store.notices());
             store.keep(node(2, at(20))).expect("the new one works");
             drop(store);
@@ -385,6 +412,9 @@ mod tests {
     #[test]
     fn a_panic_of_the_store_is_an_error_like_any_other() {
         assert_eq!(guarded(|| panic!("tried to serialize")), Err("tried to serialize".into()));
-        assert_eq!(guarded(|| Err(sled::Error::Unsupported("that".into()))).map_err(|text| text.contains("that")), Err(true));
+        assert_eq!(
+            guarded(|| Err(sled::Error::Unsupported("that".into()))).map_err(|text| text.contains("that")),
+            Err(true)
+        );
     }
 }

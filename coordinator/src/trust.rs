@@ -103,8 +103,8 @@ fn read(path: &Path) -> Result<BTreeMap<DeviceId, Option<Label>>, NoTrust> {
             continue;
         }
         let (key, name) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
-        let key = key_from_text(key)
-            .map_err(|source| NoTrust::Line { path: path.to_owned(), line: index + 1, source })?;
+        let key =
+            key_from_text(key).map_err(|source| NoTrust::Line { path: path.to_owned(), line: index + 1, source })?;
         devices.insert(DeviceId::of_key(&key), Label::cut(name));
         if devices.len() > TRUSTED_MAX {
             return Err(NoTrust::TooMany { path: path.to_owned() });

@@ -11,8 +11,8 @@ use axum::{
     http::{
         HeaderMap, HeaderValue, StatusCode,
         header::{
-            ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
-            X_FRAME_OPTIONS,
+            ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, REFERRER_POLICY, VARY,
+            X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
         },
     },
     middleware::{self, Next},
@@ -20,13 +20,7 @@ use axum::{
     routing::get,
 };
 
-use crate::{
-    fleet::Fleet,
-    health,
-    page::View,
-    sessions::Clock,
-    trust::TrustList,
-};
+use crate::{fleet::Fleet, health, page::View, sessions::Clock, trust::TrustList};
 
 /// What every answer is made from.
 #[derive(Clone)]
@@ -100,10 +94,11 @@ fn json(body: String) -> Response {
 
 /// A browser asks for HTML, a program that wants the twin for JSON alone or for JSON before HTML.
 fn prefers_json(headers: &HeaderMap) -> bool {
-    let asked = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
-    let first = asked.map(|range| range.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()).find(|range| {
-        matches!(range.as_str(), "application/json" | "text/html" | "application/xhtml+xml")
-    });
+    let asked =
+        headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    let first = asked
+        .map(|range| range.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+        .find(|range| matches!(range.as_str(), "application/json" | "text/html" | "application/xhtml+xml"));
     first.as_deref() == Some("application/json")
 }
 
@@ -148,7 +143,8 @@ fn is_this_machine(host: &str) -> bool {
     let is_port = port.is_some_and(|port| port.parse::<u16>().is_ok());
     let is_bracketed = host.starts_with('[');
     let is_name = !is_bracketed && name.eq_ignore_ascii_case("localhost");
-    let is_address = name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback() && address.is_ipv6() == is_bracketed);
+    let is_address =
+        name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback() && address.is_ipv6() == is_bracketed);
     is_port && (is_name || is_address)
 }
 
@@ -201,7 +197,11 @@ mod tests {
     #[tokio::test]
     async fn the_page_has_a_json_twin_at_the_same_address() {
         for (case, accept, expected) in [
-            ("a browser", Some("text/html,application/xhtml+xml,application/json;q=0.9,*/*;q=0.8"), "text/html; charset=utf-8"),
+            (
+                "a browser",
+                Some("text/html,application/xhtml+xml,application/json;q=0.9,*/*;q=0.8"),
+                "text/html; charset=utf-8",
+            ),
             ("a program", Some("application/json"), "application/json"),
             ("a program that could read both", Some("Application/JSON; q=1, text/html"), "application/json"),
             ("somebody who takes anything", Some("*/*"), "text/html; charset=utf-8"),
@@ -242,7 +242,10 @@ mod tests {
             assert_eq!(headers[REFERRER_POLICY], "no-referrer", "{path}");
         }
         let page = text(ask(to("/")).await).await;
-        assert!(!page.contains("style=") && !page.contains("<script") && !page.contains("<style"), "the policy would stop it");
+        assert!(
+            !page.contains("style=") && !page.contains("<script") && !page.contains("<style"),
+            "the policy would stop it"
+        );
     }
 
     #[tokio::test]
