@@ -106,7 +106,8 @@ fn find(code: &str, pattern: &str) -> Option<usize> {
     code.match_indices(pattern).map(|(at, _)| at).find(|at| {
         let before = is_word(code[..*at].chars().next_back());
         let after = is_word(code[at + pattern.len()..].chars().next());
-        !(starts && before) && !(ends && after)
+        let inside = (starts && before) || (ends && after);
+        !inside
     })
 }
 
