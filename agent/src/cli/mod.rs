@@ -1,6 +1,6 @@
 //! The `hearth` command: what may be typed, and how it ends.
 //!
-//! Results go to standard output and nothing else does. The thinking is behind [`Parts`] and [`Answers`](crate::ask::Answers).
+//! Results go to standard output and nothing else does. The thinking is behind [`Agent`] and [`Answers`](crate::ask::Answers).
 
 use std::{
     ffi::OsString,
@@ -13,11 +13,11 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 mod log;
 pub mod marks;
-mod parts;
+mod agent;
 mod shell;
 pub mod when;
 
-pub use parts::{Daemon, Feature, FormatLine, Identity, Parts, Proposed, Running, Sample};
+pub use agent::{Daemon, Feature, FormatLine, Identity, Agent, Proposed, Running, Sample};
 pub use shell::{Busy, Ended, Outcome, Paint, Shell, Trouble, World, bytes, count, grouped};
 
 pub(crate) use log::begin as begin_log;
@@ -134,9 +134,9 @@ pub fn command() -> clap::Command {
 }
 
 /// Runs the command of this process.
-pub fn main(parts: &dyn Parts) -> ExitCode {
+pub fn main(agent: &dyn Agent) -> ExitCode {
     let input = Box::new(io::stdin().lock());
-    let mut shell = Shell::new(parts, World::here(), Box::new(io::stdout()), Box::new(io::stderr()), input);
+    let mut shell = Shell::new(agent, World::here(), Box::new(io::stdout()), Box::new(io::stderr()), input);
     ExitCode::from(run(std::env::args_os(), &mut shell))
 }
 

@@ -14,7 +14,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::tz::TimeZone;
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Parts, marks};
+use super::{Agent, marks};
 use crate::{
     ask::{Answers, Ask, Failure, FailureKind},
     client,
@@ -196,7 +196,7 @@ impl Paint {
 /// Where a command runs.
 pub struct Shell<'a> {
     /// The rest of the agent.
-    pub parts: &'a dyn Parts,
+    pub agent: &'a dyn Agent,
     /// The surroundings.
     pub world: World,
     /// For results.
@@ -218,13 +218,13 @@ pub struct Shell<'a> {
 impl<'a> Shell<'a> {
     /// A place to run with these streams.
     pub fn new(
-        parts: &'a dyn Parts,
+        agent: &'a dyn Agent,
         world: World,
         out: Box<dyn Write + 'a>,
         err: Box<dyn Write + 'a>,
         input: Box<dyn BufRead + 'a>,
     ) -> Self {
-        Self { parts, world, out, err, input, data: None, json: false, quiet: false, loaded: None, answers: None }
+        Self { agent, world, out, err, input, data: None, json: false, quiet: false, loaded: None, answers: None }
     }
 
     /// Colour for results.
@@ -326,7 +326,7 @@ impl<'a> Shell<'a> {
         if self.answers.is_none() {
             let data = self.data()?;
             let config = self.config()?.clone();
-            self.answers = Some(client::reach(&data, || self.parts.open(&data, &config))?);
+            self.answers = Some(client::reach(&data, || self.agent.open(&data, &config))?);
         }
         Ok(())
     }

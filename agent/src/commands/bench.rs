@@ -1,6 +1,6 @@
 //! `hearth bench`: measures parts of the product on this machine.
 //!
-//! It only reads what is asked; the measuring is behind [`Parts::bench`](crate::cli::Parts::bench).
+//! It only reads what is asked; the measuring is behind [`Agent::bench`](crate::cli::Agent::bench).
 
 use std::path::PathBuf;
 
@@ -55,7 +55,7 @@ impl BenchCommand {
         }
         let config = shell.config()?.clone();
         let busy = shell.busy("measuring");
-        let measured = shell.parts.bench(&self.what, &config)?;
+        let measured = shell.agent.bench(&self.what, &config)?;
         drop(busy);
         shell.document(&measured)?;
         Ok(Outcome::Done)

@@ -12,7 +12,7 @@ impl Features {
     /// Shows them.
     pub fn run(self, shell: &mut Shell<'_>) -> Ended {
         let config = shell.config()?.clone();
-        let features = shell.parts.features(&config);
+        let features = shell.agent.features(&config);
         if shell.json {
             shell.document(&features)?;
             return Ok(Outcome::Done);

@@ -12,7 +12,7 @@ pub struct Formats {}
 impl Formats {
     /// Shows them.
     pub fn run(self, shell: &mut Shell<'_>) -> Ended {
-        let formats = shell.parts.formats();
+        let formats = shell.agent.formats();
         if shell.json {
             shell.document(&formats)?;
             return Ok(Outcome::Done);

@@ -11,7 +11,7 @@ pub struct IdentityCommand {}
 impl IdentityCommand {
     /// Shows it.
     pub fn run(self, shell: &mut Shell<'_>) -> Ended {
-        let identity = shell.parts.identity(&shell.data()?)?;
+        let identity = shell.agent.identity(&shell.data()?)?;
         if shell.json {
             shell.document(&identity)?;
         } else {

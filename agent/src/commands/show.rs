@@ -62,7 +62,7 @@ impl Open {
         if shell.json {
             shell.document(&serde_json::json!({ "path": path }))?;
         }
-        shell.parts.open_file(&path).map_err(|error| {
+        shell.agent.open_file(&path).map_err(|error| {
             let place = marks::plain(&path.display().to_string());
             Trouble::failed(format!("cannot open it here ({error}); it is {place}"))
         })?;

@@ -164,7 +164,7 @@ impl Up {
     fn start(&self, shell: &Shell<'_>, daemon: &Daemon) -> Result<Box<dyn Running>, Trouble> {
         let begun = Instant::now();
         loop {
-            match shell.parts.start(daemon.clone()) {
+            match shell.agent.start(daemon.clone()) {
                 Err(failure) if failure.kind == FailureKind::Busy && begun.elapsed() < FOLDER_MAX => {
                     std::thread::sleep(Duration::from_millis(50));
                 }
@@ -218,7 +218,7 @@ impl Up {
             return Ok(Some(folders));
         }
         let busy = shell.busy("looking at a sample");
-        let sample = shell.parts.sample(&folders, config);
+        let sample = shell.agent.sample(&folders, config);
         drop(busy);
         for line in screen(shell, &folders, &proposed, &sample) {
             shell.remark(line);
@@ -236,7 +236,7 @@ impl Up {
             .home()
             .ok_or_else(|| Trouble::usage("there is no home folder to look into; name folders with --folder"))?;
         let busy = shell.busy("looking for folders");
-        let proposed = shell.parts.propose(&home);
+        let proposed = shell.agent.propose(&home);
         drop(busy);
         Ok(proposed)
     }

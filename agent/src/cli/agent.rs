@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// The rest of the agent.
-pub trait Parts: Send + Sync {
+pub trait Agent: Send + Sync {
     /// Opens a data folder here, without a daemon; makes it when there is none.
     ///
     /// # Errors
