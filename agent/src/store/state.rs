@@ -194,6 +194,16 @@ impl State {
         Ok(())
     }
 
+    /// Forgets everything but its format.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn clear(&self) -> Result<(), StoreError> {
+        self.db.clear().map_err(from_sled)?;
+        self.db.insert(SCHEMA_KEY, &SCHEMA.to_le_bytes()).and_then(|_| self.db.flush()).map_err(from_sled)?;
+        Ok(())
+    }
+
     fn key(&self, tree: Tree, key: &[u8]) -> Vec<u8> {
         let mut out = Vec::with_capacity(17 + key.len());
         out.extend(self.space.as_bytes());

@@ -1,0 +1,350 @@
+//! Searching: by word and by meaning over what is committed, fused, and shown with where it comes from.
+//!
+//! Runs on the caller's thread against snapshots; it never waits for the pipeline. Query text is used and forgotten.
+
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::Mutex,
+    time::{Duration, Instant},
+};
+
+use hearth_core::{ChunkId, ItemId};
+use hearth_search::{Embedder, Embedding, Ranked, fuse, fuse::DEPTH, snippet};
+use hearth_text::Raw;
+
+use super::{
+    NodeError, Shared, lock,
+    record::{Body, ChunkRecord, ItemRecord, Passage},
+};
+use crate::{
+    ask::{BatchFound, BatchQuery, Filter, Found, Hit, Lineage, Mode, Parts, Query},
+    capture::path_name,
+    store::{StoreError, Tree},
+};
+
+/// Queries longer than this are cut: the model reads no more.
+const QUERY_CHARS: usize = 2_000;
+const SNIPPET_CHARS: usize = 240;
+/// A search of many items looks at more passages than it shows.
+const LIMIT_MAX: usize = 1_000;
+
+/// What turns queries into vectors, loaded at the first search and let go after a rest.
+pub struct Finder {
+    engine: Mutex<Option<Box<dyn Embedder>>>,
+    used: Mutex<Option<Instant>>,
+    library: Option<PathBuf>,
+}
+
+impl std::fmt::Debug for Finder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Finder")
+    }
+}
+
+impl Finder {
+    pub(crate) fn new(library: Option<PathBuf>) -> Self {
+        Self { engine: Mutex::default(), used: Mutex::default(), library }
+    }
+
+    /// The library it would use.
+    pub fn library(&self) -> Option<&std::path::Path> {
+        self.library.as_deref()
+    }
+
+    pub(crate) fn is_loaded(&self) -> bool {
+        lock(&self.engine).is_some()
+    }
+
+    /// Lets go of the model when nobody has searched for so long; says whether it did.
+    pub(crate) fn rest(&self, after: Duration) -> bool {
+        let rested = lock(&self.used).is_some_and(|used| used.elapsed() >= after);
+        if rested {
+            *lock(&self.used) = None;
+            *lock(&self.engine) = None;
+        }
+        rested
+    }
+}
+
+/// An item that was found, by its best passage.
+struct Best {
+    item: ItemRecord,
+    chunk: ChunkId,
+    score: f32,
+    parts: Parts,
+}
+
+impl Shared {
+    /// Finds items.
+    pub(crate) fn find(&self, query: &Query) -> Result<Found, NodeError> {
+        let begun = Instant::now();
+        let text = clip(&query.text);
+        let limit = query.limit.clamp(1, LIMIT_MAX);
+        let found = self.best(text, limit, query.mode, &query.filter)?;
+        let mut hits = Vec::with_capacity(found.len());
+        let gate = self.gate();
+        for best in found {
+            if let Some(hit) = self.hit(best, text, &gate)? {
+                hits.push(hit);
+            }
+        }
+        let missing = if query.mode == Mode::Keyword { Vec::new() } else { self.missing()? };
+        Ok(Found { hits, took_ms: begun.elapsed().as_secs_f64() * 1e3, missing })
+    }
+
+    /// Finds items for many queries; only ids and scores.
+    pub(crate) fn find_batch(&self, queries: &[BatchQuery], limit: usize, mode: Mode) -> Result<BatchFound, NodeError> {
+        let begun = Instant::now();
+        let mut runs = Vec::with_capacity(queries.len());
+        for query in queries {
+            let found = self.best(clip(&query.text), limit.clamp(1, LIMIT_MAX), mode, &Filter::default())?;
+            let run = found.into_iter().map(|best| (public_id(&best.item), best.score)).collect();
+            runs.push((query.id.clone(), run));
+        }
+        Ok(BatchFound { runs, took_ms: begun.elapsed().as_secs_f64() * 1e3 })
+    }
+
+    /// What a search by meaning cannot see yet.
+    fn missing(&self) -> Result<Vec<String>, StoreError> {
+        let totals = self.totals()?;
+        let without = totals.chunks - totals.embedded;
+        Ok(match without {
+            0 => Vec::new(),
+            1 => vec!["1 passage has no vector yet and is found by word only".into()],
+            n => vec![format!("{n} passages have no vector yet and are found by word only")],
+        })
+    }
+
+    fn best(&self, text: &str, limit: usize, mode: Mode, filter: &Filter) -> Result<Vec<Best>, NodeError> {
+        if text.trim().is_empty() {
+            return Ok(Vec::new());
+        }
+        let depth = DEPTH.max(limit.saturating_mul(3));
+        let words = match mode {
+            Mode::Vector => Vec::new(),
+            Mode::Keyword | Mode::Hybrid => {
+                let passes = |chunk| self.passes(chunk, filter);
+                let filter = hearth_search::Filter {
+                    allow: (*filter != Filter::default()).then_some(&passes as &dyn Fn(ChunkId) -> bool),
+                    ..hearth_search::Filter::default()
+                };
+                let hits = self.keyword.search(text, depth, &filter)?;
+                hits.into_iter().map(|hit| Ranked { key: hit.chunk, score: Some(hit.score) }).collect()
+            }
+        };
+        let meanings = match mode {
+            Mode::Keyword => Vec::new(),
+            Mode::Vector | Mode::Hybrid => {
+                let question = self.question(text)?;
+                let mut vectors = lock(&self.vectors);
+                self.load_vectors(&mut vectors)?;
+                let all = vectors.loaded().expect("loaded in the line above");
+                let near = if *filter == Filter::default() {
+                    all.nearest(&question, depth)
+                } else {
+                    all.nearest_of(&question, depth, |chunk| self.passes(chunk, filter))
+                };
+                near.into_iter().map(|near| Ranked { key: near.chunk, score: Some(near.score) }).collect()
+            }
+        };
+        let mode = match mode {
+            Mode::Hybrid => fuse::Mode::Hybrid,
+            Mode::Vector => fuse::Mode::Vector,
+            Mode::Keyword => fuse::Mode::Keyword,
+        };
+        let mut best: Vec<Best> = Vec::new();
+        let mut places: HashMap<ItemId, usize> = HashMap::new();
+        for fused in fuse(&words, &meanings, mode) {
+            let parts = Parts { keyword: fused.parts.keyword, vector: fused.parts.vector };
+            for item in self.items_of(fused.key)? {
+                if !matches(&item, filter) || places.contains_key(&item.meta.item) {
+                    continue;
+                }
+                places.insert(item.meta.item, best.len());
+                best.push(Best { item, chunk: fused.key, score: fused.parts.fused, parts });
+            }
+            if best.len() >= limit {
+                break;
+            }
+        }
+        best.truncate(limit);
+        Ok(best)
+    }
+
+    fn question(&self, text: &str) -> Result<Embedding, NodeError> {
+        *lock(&self.finder.used) = Some(Instant::now());
+        let mut engine = lock(&self.finder.engine);
+        if engine.is_none() {
+            *engine = Some(self.load_engine()?);
+        }
+        Ok(engine.as_mut().expect("loaded above").embed(text)?)
+    }
+
+    /// Brings the vectors into memory; a damaged index is made anew from the log.
+    fn load_vectors(&self, vectors: &mut super::vectors::VectorIndex) -> Result<(), NodeError> {
+        if vectors.loaded().is_some() || vectors.load().is_ok() {
+            return Ok(());
+        }
+        lock(&self.notices).push("the vector index was damaged and was made anew from the log".into());
+        vectors.reset()?;
+        let slots = self.keys.all()?;
+        self.log.replay(crate::store::Position::BEGIN, |_, incarnation, segment| {
+            for change in self.open_changes(&segment, incarnation, &slots) {
+                if let super::Change::Embedding { vectors: rows, .. } = change {
+                    for row in rows.rows {
+                        let known = self.state.get::<ChunkRecord>(Tree::Chunk, row.chunk.as_bytes())?.is_some();
+                        if let Some(vector) = row.vector().filter(|_| known) {
+                            vectors.insert(row.chunk, &vector);
+                        }
+                    }
+                }
+            }
+            Ok(())
+        })?;
+        vectors.load().map(|_| ())?;
+        Ok(())
+    }
+
+    /// The items in whose current version a passage is.
+    fn items_of(&self, chunk: ChunkId) -> Result<Vec<ItemRecord>, StoreError> {
+        let record: ChunkRecord = self.state.get(Tree::Chunk, chunk.as_bytes())?.unwrap_or_default();
+        let mut items = Vec::new();
+        for id in record.documents {
+            let Some(document) = self.document(id)? else { continue };
+            if let Some(item) = self.state.get::<ItemRecord>(Tree::Item, document.item.as_bytes())?
+                && item.document == id
+            {
+                items.push(item);
+            }
+        }
+        Ok(items)
+    }
+
+    /// Whether some item with this passage is what the filter asks for.
+    fn passes(&self, chunk: ChunkId, filter: &Filter) -> bool {
+        self.items_of(chunk).is_ok_and(|items| items.iter().any(|item| matches(item, filter)))
+    }
+
+    /// A hit as it is shown; `None` when it was forgotten meanwhile.
+    fn hit(&self, best: Best, text: &str, gate: &hearth_core::session::Gate) -> Result<Option<Hit>, NodeError> {
+        let Best { item, chunk, score, parts } = best;
+        let Some(record) = self.document(item.document)? else { return Ok(None) };
+        let body = match self.body(item.document, &record) {
+            Ok(body) => body,
+            // A forget can come between the index and the log; anything else is worth knowing.
+            Err(_) if self.document(item.document)?.is_none() => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let passage = body.passages.iter().find(|passage| passage.id == chunk);
+        let passage_text = passage.map_or("", |passage| body.passage(passage));
+        let shown = snippet(passage_text, text, SNIPPET_CHARS);
+        let purpose = gate.session(item.meta.session).map(|session| session.purpose.clone()).unwrap_or_default();
+        let heading = passage.map(|passage| passage.heading.clone()).unwrap_or_default();
+        Ok(Some(Hit {
+            id: public_id(&item),
+            node: self.identity.device,
+            session: item.meta.session,
+            source: item.meta.source.clone(),
+            path: item.meta.path.clone(),
+            title: item.meta.title.clone(),
+            snippet: shown.text,
+            highlights: shown.highlights,
+            score,
+            parts,
+            lineage: Lineage {
+                source: item.meta.source,
+                purpose: self.rules.redact(Raw::new(purpose)).as_str().to_owned(),
+                modified_at: item.meta.modified_at,
+                captured_at: item.meta.captured_at,
+                heading,
+                redactions: item.meta.redactions,
+                model: parts.vector.map(|_| self.model.id().to_owned()),
+            },
+        }))
+    }
+
+    /// The item that a person means by an item id, an imported id, or a path.
+    pub(crate) fn item_called(&self, called: &str) -> Result<Option<ItemRecord>, StoreError> {
+        let by_id = |id: ItemId| self.state.get::<ItemRecord>(Tree::Item, id.as_bytes());
+        if let Ok(id) = called.parse::<ItemId>()
+            && let Some(item) = by_id(id)?
+        {
+            return Ok(Some(item));
+        }
+        if let Some(id) = self.state.get::<ItemId>(Tree::External, called.as_bytes())? {
+            return by_id(id);
+        }
+        let path = std::path::absolute(called).unwrap_or_else(|_| called.into());
+        for name in [path_name(&path), called.as_bytes().to_vec()] {
+            for source in super::sources::IDS {
+                if let Some(id) = self.state.get::<ItemId>(Tree::Name, &super::view::name_key(source, &name))? {
+                    return by_id(id);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Every item, with its text when asked for.
+    pub(crate) fn each_item(&self, mut each: impl FnMut(ItemRecord) -> Result<(), NodeError>) -> Result<(), NodeError> {
+        for item in self.state.iter::<ItemRecord>(Tree::Item) {
+            each(item?.1)?;
+        }
+        Ok(())
+    }
+}
+
+/// An item as others read it.
+pub(crate) fn public_item(shared: &Shared, item: &ItemRecord) -> hearth_core::schema::Item {
+    hearth_core::schema::Item {
+        id: item.meta.item,
+        external_id: item.meta.external.clone(),
+        space: shared.identity.space,
+        node: shared.identity.device,
+        session: item.meta.session,
+        source: item.meta.source.clone(),
+        path: item.meta.path.clone(),
+        title: item.meta.title.clone(),
+        format: item.meta.format.clone(),
+        document: item.document,
+        modified_at: item.meta.modified_at,
+        captured_at: item.meta.captured_at,
+        bytes: item.meta.bytes,
+        chunks: item.passages,
+        redactions: item.meta.redactions.clone(),
+    }
+}
+
+/// A passage as others read it.
+pub(crate) fn public_chunk(item: &ItemRecord, body: &Body, passage: &Passage) -> hearth_core::schema::Chunk {
+    hearth_core::schema::Chunk {
+        id: passage.id,
+        item: item.meta.item,
+        document: item.document,
+        heading: passage.heading.clone(),
+        start: u64::from(passage.start),
+        end: u64::from(passage.end),
+        text: body.passage(passage).to_owned(),
+    }
+}
+
+fn public_id(item: &ItemRecord) -> String {
+    item.meta.external.clone().unwrap_or_else(|| item.meta.item.to_string())
+}
+
+fn clip(text: &str) -> &str {
+    text.char_indices().nth(QUERY_CHARS).map_or(text, |(end, _)| &text[..end])
+}
+
+fn matches(item: &ItemRecord, filter: &Filter) -> bool {
+    let meta = &item.meta;
+    filter.source.as_ref().is_none_or(|source| *source == meta.source)
+        && filter.format.as_ref().is_none_or(|format| {
+            meta.format == *format || meta.format.strip_prefix(format.as_str()).is_some_and(|rest| rest.starts_with('/'))
+        })
+        && filter.session.is_none_or(|session| session == meta.session)
+        && filter.after.is_none_or(|after| meta.modified_at >= after)
+        && filter.before.is_none_or(|before| meta.modified_at < before)
+        && filter.path.as_ref().is_none_or(|path| hearth_core::session::Name(path_name(path)).covers(&meta.name))
+}

@@ -1,0 +1,194 @@
+//! Forgetting: keys destroyed, changes pruned from the log, words and vectors gone from the index files.
+//!
+//! The tombstone is logged first, so that a crash in between is finished by the next order or the next start; then the keys go,
+//! which is what makes it final. Backups that were made outside are out of reach, and the answer does not pretend otherwise.
+
+use std::collections::HashSet;
+
+use hearth_core::{DocumentId, Moment, audit::Event, delta::Kind, session};
+
+use super::{
+    Entry, NodeError, Shared, Writer, lock, now,
+    record::{ChunkRecord, ItemRecord},
+};
+use crate::{
+    ask::{Failure, FailureKind, Forget, Forgotten, Mode},
+    store::{Position, Slot, Tree},
+};
+
+const TITLES: usize = 10;
+/// A query can mean this many items at most; more is a slip.
+const QUERY_ITEMS_MAX: usize = 1_000;
+
+/// Why nothing was forgotten.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ForgetError {
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    #[error("{0}")]
+    Refused(Failure),
+}
+
+impl Shared {
+    /// Forgets what was named, or says what that would be.
+    pub(crate) fn forget(&self, what: &Forget, dry_run: bool) -> Result<Forgotten, ForgetError> {
+        let items = self.meant(what)?;
+        let mut forgotten = Forgotten { items: items.len() as u64, documents: 0, titles: Vec::new(), dry_run };
+        forgotten.titles = items.iter().take(TITLES).map(|item| item.meta.title.clone()).collect();
+        forgotten.documents = items.iter().map(|item| 1 + item.older.len() as u64).sum();
+        if dry_run {
+            return Ok(forgotten);
+        }
+        let by = match what {
+            Forget::Last { .. } => "last",
+            Forget::Item { .. } => "item",
+            Forget::Query { .. } => "query",
+            Forget::Session { session } => {
+                self.change_gate(|gate| gate.handle_session(now(), *session, session::Event::Close))?;
+                "session"
+            }
+        };
+        self.erase(&items)?;
+        if let Forget::Session { session } = what {
+            self.change_gate(|gate| gate.remove(*session))?;
+        }
+        self.audit(Event::Forgot { by: by.into(), items: forgotten.items, documents: forgotten.documents })?;
+        Ok(forgotten)
+    }
+
+    /// Forgets what its session no longer keeps; says how many items that were.
+    pub(crate) fn forget_expired(&self, at: Moment) -> Result<u64, NodeError> {
+        let gate = self.gate();
+        let day = std::time::Duration::from_secs(24 * 3600);
+        let mut items = Vec::new();
+        self.each_item(|item| {
+            let keep = gate.session(item.meta.session).and_then(|session| session.keep_days);
+            if keep.is_some_and(|days| item.meta.captured_at + day * days <= at) {
+                items.push(item);
+            }
+            Ok(())
+        })?;
+        if !items.is_empty() {
+            let documents = items.iter().map(|item| 1 + item.older.len() as u64).sum();
+            self.erase(&items)?;
+            self.audit(Event::Forgot { by: "retention".into(), items: items.len() as u64, documents })?;
+        }
+        Ok(items.len() as u64)
+    }
+
+    fn meant(&self, what: &Forget) -> Result<Vec<ItemRecord>, ForgetError> {
+        let mut items = Vec::new();
+        match what {
+            Forget::Last { ms } => {
+                let since = now() - std::time::Duration::from_millis(*ms);
+                self.each_item(|item| {
+                    // A clock that was set back leaves captures in the future; those are recent, too.
+                    if item.meta.captured_at >= since {
+                        items.push(item);
+                    }
+                    Ok(())
+                })?;
+            }
+            Forget::Item { id } => {
+                let item = self.item_called(id).map_err(NodeError::from)?;
+                items.push(item.ok_or_else(|| {
+                    let message = "no item has this id or path; `hearth search` shows ids";
+                    ForgetError::Refused(Failure::new(FailureKind::NotFound, message))
+                })?);
+            }
+            Forget::Query { text } => {
+                let every: Vec<String> = text.split_whitespace().map(str::to_lowercase).collect();
+                if every.is_empty() {
+                    let message = "name the words; `--query` forgets every item in which all of them occur";
+                    return Err(ForgetError::Refused(Failure::new(FailureKind::Usage, message)));
+                }
+                let query = crate::ask::Query { text: text.clone(), limit: QUERY_ITEMS_MAX, mode: Mode::Keyword, ..Default::default() };
+                for hit in self.find(&query)?.hits {
+                    let Some(item) = self.item_called(&hit.id).map_err(NodeError::from)? else { continue };
+                    let Some(record) = self.document(item.document).map_err(NodeError::from)? else { continue };
+                    let body = self.body(item.document, &record).map_err(NodeError::from)?;
+                    let text = format!("{}\n{}", item.meta.title, body.text()).to_lowercase();
+                    if every.iter().all(|word| text.contains(word.as_str())) {
+                        items.push(item);
+                    }
+                }
+            }
+            Forget::Session { session } => {
+                if self.gate().session(*session).is_none() {
+                    let message = "no session has this id; `hearth session list` shows them";
+                    return Err(ForgetError::Refused(Failure::new(FailureKind::NotFound, message)));
+                }
+                self.each_item(|item| {
+                    if item.meta.session == *session {
+                        items.push(item);
+                    }
+                    Ok(())
+                })?;
+            }
+        }
+        Ok(items)
+    }
+
+    /// Erases items with all their versions: tombstones, keys, log, words, vectors.
+    pub(crate) fn erase(&self, items: &[ItemRecord]) -> Result<(), NodeError> {
+        // Older versions first: the current one takes the item with it.
+        let documents = items.iter().flat_map(|item| item.older.iter().copied().chain([item.document])).collect();
+        self.erase_documents(documents, true)
+    }
+
+    /// Erases versions that newer ones took the place of; the indexes know nothing of them any more.
+    pub(crate) fn erase_older(&self) -> Result<(), NodeError> {
+        let mut older = Vec::new();
+        self.each_item(|item| {
+            older.extend(item.older);
+            Ok(())
+        })?;
+        self.erase_documents(older, false)
+    }
+
+    /// Erases what is no longer at its source. Its words and vectors leave the index files as those are merged.
+    pub(crate) fn drop_items(&self, items: &[ItemRecord]) -> Result<(), NodeError> {
+        let documents = items.iter().flat_map(|item| item.older.iter().copied().chain([item.document])).collect();
+        let mut writer = self.writer();
+        let (slots, _) = self.tombstones(&mut writer, documents)?;
+        Ok(writer.keys.erase(slots)?)
+    }
+
+    fn erase_documents(&self, documents: Vec<DocumentId>, from_indexes: bool) -> Result<(), NodeError> {
+        if documents.is_empty() {
+            return Ok(());
+        }
+        let gone: HashSet<DocumentId> = documents.iter().copied().collect();
+        let mut writer = self.writer();
+        let (slots, mut positions) = self.tombstones(&mut writer, documents)?;
+        writer.keys.erase(slots)?;
+        positions.sort_unstable();
+        positions.dedup();
+        writer.log.prune(&positions, |change| gone.contains(&change.document) && change.kind != Kind::Tombstone)?;
+        if from_indexes {
+            self.commit_words(&mut writer)?;
+            writer.keyword.purge()?;
+            let end = writer.log.end();
+            let keep = |chunk: hearth_core::ChunkId| {
+                self.state.get::<ChunkRecord>(Tree::Chunk, chunk.as_bytes()).ok().flatten().is_some()
+            };
+            lock(&self.vectors).purge(end, keep)?;
+        }
+        Ok(())
+    }
+
+    /// Logs that documents are gone; returns where their keys and changes lie.
+    fn tombstones(&self, writer: &mut Writer, documents: Vec<DocumentId>) -> Result<(Vec<Slot>, Vec<Position>), NodeError> {
+        let (mut slots, mut positions, mut entries) = (Vec::new(), Vec::new(), Vec::new());
+        for document in documents {
+            if let Some(record) = self.document(document)? {
+                slots.push(record.slot);
+                positions.push(record.position);
+                positions.extend(record.also);
+            }
+            entries.push(Entry::Tombstone { document });
+        }
+        self.commit(writer, entries)?;
+        Ok((slots, positions))
+    }
+}

@@ -1,0 +1,308 @@
+//! What a change in the log means for the state: one change list, one transaction.
+//!
+//! The same code runs when a change is made and when the log is replayed, so a state made anew is the state there was. It decides
+//! nothing about indexes; it says in [`Effects`] what they must do.
+
+use std::collections::BTreeMap;
+
+use hearth_core::{ChunkId, DocumentId, ItemId, Moment, job, session::Gate};
+use minicbor::{Decode, Encode};
+
+use super::record::{Body, ChunkRecord, DocumentRecord, ItemRecord, JobRecord, Renamed, Totals, Vectors};
+use crate::store::{Batch, Position, Slot, State, StoreError, Tree};
+
+pub(crate) const CURSOR: &[u8] = b"cursor";
+pub(crate) const GATE: &[u8] = b"gate";
+pub(crate) const TOTALS: &[u8] = b"totals";
+
+/// A change with its body open.
+#[derive(Debug)]
+pub(crate) enum Change {
+    /// A version of an item.
+    Document {
+        document: DocumentId,
+        seq: u64,
+        slot: Slot,
+        body: Box<Body>,
+    },
+    /// Vectors of a document's passages.
+    Embedding { document: DocumentId, vectors: Vectors },
+    /// New facts about an item.
+    Rename { document: DocumentId, renamed: Box<Renamed> },
+    /// A document is gone.
+    Tombstone { document: DocumentId },
+    /// The sessions and the hold.
+    Gate(Box<Gate>),
+}
+
+/// What the indexes must do after a step.
+#[derive(Default, Debug)]
+pub(crate) struct Effects {
+    /// Items whose entries in the keyword index are out of date.
+    pub(crate) unindex: Vec<ItemId>,
+    /// Versions to put into the keyword index.
+    pub(crate) index: Vec<Box<Body>>,
+    /// Passages that are in no document any more.
+    pub(crate) unused: Vec<ChunkId>,
+    /// Vectors to put into the vector index.
+    pub(crate) vectors: Vec<Vectors>,
+    /// Documents that wait for vectors now.
+    pub(crate) pending: Vec<DocumentId>,
+    /// Versions whose entries in the keyword index need new facts.
+    pub(crate) reindex: Vec<DocumentId>,
+    /// The sessions and the hold, when they changed.
+    pub(crate) gate: Option<Box<Gate>>,
+}
+
+/// Applies what one segment says and moves the cursor behind it, in one transaction.
+pub(crate) fn apply(
+    state: &State,
+    position: Position,
+    after: Position,
+    now: Moment,
+    changes: Vec<Change>,
+) -> Result<Effects, StoreError> {
+    let mut step = Step { state, now, position, writes: BTreeMap::new(), effects: Effects::default(), totals: Totals::default() };
+    step.totals = step.get(Tree::Meta, TOTALS)?.unwrap_or_default();
+    for change in changes {
+        step.change(change)?;
+    }
+    let totals = std::mem::take(&mut step.totals);
+    step.put(Tree::Meta, TOTALS, &totals);
+    step.put(Tree::Meta, CURSOR, &after);
+    let mut batch = Batch::default();
+    for ((tree, key), value) in step.writes {
+        batch.put_raw(tree, key, value);
+    }
+    let effects = step.effects;
+    state.apply(batch)?;
+    Ok(effects)
+}
+
+type Key = (Tree, Vec<u8>);
+
+/// A transaction in the making: it sees what it wrote.
+struct Step<'s> {
+    state: &'s State,
+    now: Moment,
+    position: Position,
+    writes: BTreeMap<Key, Option<Vec<u8>>>,
+    effects: Effects,
+    totals: Totals,
+}
+
+impl Step<'_> {
+    fn get<T: for<'b> Decode<'b, ()>>(&self, tree: Tree, key: &[u8]) -> Result<Option<T>, StoreError> {
+        match self.writes.get(&(tree, key.to_vec())) {
+            Some(Some(bytes)) => minicbor::decode(bytes).map(Some).map_err(|_| StoreError::Damaged("a record of the state")),
+            Some(None) => Ok(None),
+            None => self.state.get(tree, key),
+        }
+    }
+
+    fn put(&mut self, tree: Tree, key: &[u8], value: &impl Encode<()>) {
+        let bytes = minicbor::to_vec(value).expect("writing to memory does not fail");
+        self.writes.insert((tree, key.to_vec()), Some(bytes));
+    }
+
+    fn remove(&mut self, tree: Tree, key: &[u8]) {
+        self.writes.insert((tree, key.to_vec()), None);
+    }
+
+    fn change(&mut self, change: Change) -> Result<(), StoreError> {
+        match change {
+            Change::Document { document, seq, slot, body } => self.document(document, seq, slot, body),
+            Change::Embedding { document, vectors } => self.embedding(document, vectors),
+            Change::Rename { document, renamed } => self.rename(document, *renamed),
+            Change::Tombstone { document } => self.tombstone(document),
+            Change::Gate(gate) => {
+                self.put(Tree::Meta, GATE, &*gate);
+                self.effects.gate = Some(gate);
+                Ok(())
+            }
+        }
+    }
+
+    fn document(&mut self, document: DocumentId, seq: u64, slot: Slot, body: Box<Body>) -> Result<(), StoreError> {
+        if self.get::<DocumentRecord>(Tree::Document, document.as_bytes())?.is_some() {
+            return Ok(()); // Replayed: it is there.
+        }
+        let item = body.meta.item;
+        let before = self.get::<ItemRecord>(Tree::Item, item.as_bytes())?;
+        let mut waits = false;
+        for passage in &body.passages {
+            let mut chunk: ChunkRecord = self.get(Tree::Chunk, passage.id.as_bytes())?.unwrap_or_default();
+            if chunk.documents.is_empty() {
+                self.totals.chunks += 1;
+                self.totals.embedded += u64::from(chunk.embedded);
+            }
+            if !chunk.documents.contains(&document) {
+                chunk.documents.push(document);
+            }
+            waits |= !chunk.embedded;
+            self.put(Tree::Chunk, passage.id.as_bytes(), &chunk);
+        }
+        // After the new version holds its passages, so that those that stay keep their vectors.
+        let mut older = Vec::new();
+        if let Some(before) = before {
+            older = before.older.clone();
+            older.push(before.document);
+            self.release(&before)?;
+            self.uncount(&before);
+        }
+        if waits {
+            self.put(Tree::Job, document.as_bytes(), &JobRecord { state: job::State::new(self.now) });
+            self.totals.pending += 1;
+            self.effects.pending.push(document);
+        }
+        let chunks = body.passages.iter().map(|passage| passage.id).collect();
+        let record = DocumentRecord { item, position: self.position, seq, slot, chunks, also: Vec::new() };
+        self.put(Tree::Document, document.as_bytes(), &record);
+        let passages = u32::try_from(body.passages.len()).unwrap_or(u32::MAX);
+        let record = ItemRecord { meta: body.meta.clone(), document, passages, older };
+        self.name(&record);
+        self.count(&record);
+        self.put(Tree::Item, item.as_bytes(), &record);
+        self.effects.unindex.push(item);
+        self.effects.index.push(body);
+        Ok(())
+    }
+
+    fn embedding(&mut self, document: DocumentId, vectors: Vectors) -> Result<(), StoreError> {
+        let Some(mut record) = self.get::<DocumentRecord>(Tree::Document, document.as_bytes())? else { return Ok(()) };
+        if record.also.last() != Some(&self.position) {
+            record.also.push(self.position);
+            self.put(Tree::Document, document.as_bytes(), &record);
+        }
+        let mut kept = Vectors { model: vectors.model, rows: Vec::new() };
+        for row in vectors.rows {
+            let Some(mut chunk) = self.get::<ChunkRecord>(Tree::Chunk, row.chunk.as_bytes())? else { continue };
+            if !chunk.embedded {
+                chunk.embedded = true;
+                self.totals.embedded += 1;
+                self.put(Tree::Chunk, row.chunk.as_bytes(), &chunk);
+            }
+            kept.rows.push(row);
+        }
+        self.finish_job(document)?;
+        self.effects.vectors.push(kept);
+        Ok(())
+    }
+
+    fn rename(&mut self, document: DocumentId, renamed: Renamed) -> Result<(), StoreError> {
+        let meta = renamed.meta;
+        let Some(mut item) = self.get::<ItemRecord>(Tree::Item, meta.item.as_bytes())? else { return Ok(()) };
+        if let Some(mut record) = self.get::<DocumentRecord>(Tree::Document, document.as_bytes())?
+            && record.also.last() != Some(&self.position)
+        {
+            record.also.push(self.position);
+            self.put(Tree::Document, document.as_bytes(), &record);
+        }
+        self.unname(&item)?;
+        self.uncount(&item);
+        item.meta = meta;
+        self.name(&item);
+        self.count(&item);
+        self.put(Tree::Item, item.meta.item.as_bytes(), &item);
+        self.effects.reindex.push(item.document);
+        Ok(())
+    }
+
+    fn tombstone(&mut self, document: DocumentId) -> Result<(), StoreError> {
+        let Some(record) = self.get::<DocumentRecord>(Tree::Document, document.as_bytes())? else { return Ok(()) };
+        if let Some(mut item) = self.get::<ItemRecord>(Tree::Item, record.item.as_bytes())? {
+            if item.document == document {
+                self.release(&item)?;
+                self.unname(&item)?;
+                self.uncount(&item);
+                self.remove(Tree::Item, record.item.as_bytes());
+                self.effects.unindex.push(record.item);
+            } else {
+                item.older.retain(|older| *older != document);
+                self.put(Tree::Item, record.item.as_bytes(), &item);
+            }
+        }
+        self.finish_job(document)?;
+        self.remove(Tree::Document, document.as_bytes());
+        Ok(())
+    }
+
+    /// An item's current version no longer holds its passages.
+    fn release(&mut self, item: &ItemRecord) -> Result<(), StoreError> {
+        self.finish_job(item.document)?;
+        let Some(record) = self.get::<DocumentRecord>(Tree::Document, item.document.as_bytes())? else { return Ok(()) };
+        for id in record.chunks {
+            let Some(mut chunk) = self.get::<ChunkRecord>(Tree::Chunk, id.as_bytes())? else { continue };
+            chunk.documents.retain(|document| *document != item.document);
+            if chunk.documents.is_empty() {
+                self.totals.chunks -= 1;
+                self.totals.embedded -= u64::from(chunk.embedded);
+                self.remove(Tree::Chunk, id.as_bytes());
+                self.effects.unused.push(id);
+            } else {
+                self.put(Tree::Chunk, id.as_bytes(), &chunk);
+            }
+        }
+        Ok(())
+    }
+
+    fn finish_job(&mut self, document: DocumentId) -> Result<(), StoreError> {
+        if self.get::<JobRecord>(Tree::Job, document.as_bytes())?.is_some() {
+            self.totals.pending -= 1;
+            self.remove(Tree::Job, document.as_bytes());
+        }
+        Ok(())
+    }
+
+    fn name(&mut self, item: &ItemRecord) {
+        self.put(Tree::Name, &name_key(&item.meta.source, &item.meta.name), &item.meta.item);
+        if let Some(external) = &item.meta.external {
+            self.put(Tree::External, external.as_bytes(), &item.meta.item);
+        }
+    }
+
+    fn unname(&mut self, item: &ItemRecord) -> Result<(), StoreError> {
+        let key = name_key(&item.meta.source, &item.meta.name);
+        // Somebody else may have taken the name meanwhile.
+        if self.get::<ItemId>(Tree::Name, &key)? == Some(item.meta.item) {
+            self.remove(Tree::Name, &key);
+        }
+        if let Some(external) = &item.meta.external {
+            self.remove(Tree::External, external.as_bytes());
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, item: &ItemRecord) {
+        self.totals.items += 1;
+        *self.totals.by_source.entry(item.meta.source.clone()).or_default() += 1;
+        for (class, count) in &item.meta.redactions {
+            *self.totals.redactions.entry(class.clone()).or_default() += u64::from(*count);
+        }
+    }
+
+    fn uncount(&mut self, item: &ItemRecord) {
+        self.totals.items -= 1;
+        take(&mut self.totals.by_source, &item.meta.source, 1);
+        for (class, count) in &item.meta.redactions {
+            take(&mut self.totals.redactions, class, u64::from(*count));
+        }
+    }
+}
+
+fn take(sums: &mut BTreeMap<String, u64>, key: &str, count: u64) {
+    if let Some(sum) = sums.get_mut(key) {
+        *sum -= count;
+        if *sum == 0 {
+            sums.remove(key);
+        }
+    }
+}
+
+/// The key of a name: the state replaces it by a keyed hash.
+pub(crate) fn name_key(source: &str, name: &[u8]) -> Vec<u8> {
+    let mut key = source.as_bytes().to_vec();
+    key.push(0);
+    key.extend(name);
+    key
+}
