@@ -165,7 +165,14 @@ fn literals(text: &[u8], from: usize, to: usize, policy: &Policy, found: &mut Ve
                     hide(at, end, Class::PasswordHash);
                 }
             }
-            Sign::Scheme => links::find_userinfo(text, at, &mut hide),
+            Sign::Scheme => {
+                links::find_userinfo(text, at, &mut hide);
+                if policy.packs
+                    && let Some((start, end)) = packs::find_link(text, at)
+                {
+                    hide(start, end, Class::Url);
+                }
+            }
             Sign::Jwt => {
                 if let Some(end) = tokens::find_jwt(text, at) {
                     hide(at, end, Class::Jwt);

@@ -207,6 +207,8 @@ pub(crate) fn find_phone(text: &[u8], at: usize) -> Option<(usize, usize)> {
     let mut groups: Vec<usize> = vec![0];
     let mut dots = 0;
     let mut slashes = 0;
+    // Signs count once a digit follows them.
+    let mut waiting = (0, 0, 0);
     let mut at_read = at;
     while let Some(b) = text.get(at_read) {
         match b {
@@ -214,6 +216,10 @@ pub(crate) fn find_phone(text: &[u8], at: usize) -> Option<(usize, usize)> {
                 if gap > 0 {
                     groups.push(0);
                     gap = 0;
+                    signs += waiting.0;
+                    dots += waiting.1;
+                    slashes += waiting.2;
+                    waiting = (0, 0, 0);
                 }
                 digits.push(*b);
                 *groups.last_mut().expect("there is always a group") += 1;
@@ -227,12 +233,12 @@ pub(crate) fn find_phone(text: &[u8], at: usize) -> Option<(usize, usize)> {
             b'(' => depth += 1,
             b')' => depth -= 1,
             b' ' | b'-' => {}
-            b'.' => dots += 1,
-            b'/' => slashes += 1,
+            b'.' => waiting.1 += 1,
+            b'/' => waiting.2 += 1,
             _ => break,
         }
         gap += 1;
-        signs += 1;
+        waiting.0 += 1;
         if gap > 3 || !(0..=1).contains(&depth) {
             break;
         }
