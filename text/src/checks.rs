@@ -20,7 +20,7 @@ pub(crate) fn luhn(digits: &[u8]) -> bool {
             if i % 2 == 0 { d } else { d * 2 / 10 + d * 2 % 10 }
         })
         .sum();
-    sum % 10 == 0
+    sum.is_multiple_of(10)
 }
 
 /// A payment card: a length and a first part that an issuer uses, Luhn's sum, and not one digit over and over.
@@ -197,11 +197,11 @@ pub(crate) fn base58check(text: &[u8]) -> bool {
         let mut carry = value;
         for byte in &mut bytes {
             carry += usize::from(*byte) * 58;
-            *byte = (carry & 0xff) as u8;
+            *byte = carry.to_le_bytes()[0];
             carry >>= 8;
         }
         while carry > 0 {
-            bytes.push((carry & 0xff) as u8);
+            bytes.push(carry.to_le_bytes()[0]);
             carry >>= 8;
         }
     }
@@ -237,8 +237,8 @@ pub(crate) fn bech32(text: &[u8]) -> bool {
     sum = step(sum, 0);
     sum = lower[..one].iter().fold(sum, |sum, byte| step(sum, u32::from(byte & 31)));
     for byte in &lower[one + 1..] {
-        let Some(value) = ALPHABET.iter().position(|known| known == byte) else { return false };
-        sum = step(sum, value as u32);
+        let Some(value) = (0u32..).zip(ALPHABET).find(|(_, known)| *known == byte) else { return false };
+        sum = step(sum, value.0);
     }
     sum == 1 || sum == 0x2bc8_30a3
 }

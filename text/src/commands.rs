@@ -179,7 +179,7 @@ pub(crate) fn find(text: &[u8], at: usize, which: usize, hide: &mut dyn FnMut(us
                     && good(joined, end)
                     && is_secret(&text[joined..end], Strength::Strong, Dress::Loose) =>
             {
-                hide(joined, end, Class::Password)
+                hide(joined, end, Class::Password);
             }
             Way::AfterColon | Way::AfterPercent => {
                 let sign = if way == Way::AfterColon { b':' } else { b'%' };

@@ -111,7 +111,7 @@ pub(crate) fn find(text: &[u8], from: usize, to: usize, policy: &Policy, found: 
         colons(text, from, to, policy, found);
     }
     blocks::find_seeds(&text[from..to], &mut |start, end| {
-        found.push(Span { start: from + start, end: from + end, class: Class::SeedPhrase })
+        found.push(Span { start: from + start, end: from + end, class: Class::SeedPhrase });
     });
     if policy.packs {
         packs::find(text, from, to, found);
@@ -264,7 +264,7 @@ fn addresses(text: &[u8], from: usize, to: usize, found: &mut Vec<Span>) {
             let rest = &lead[word + i + 3..];
             !rest.iter().any(|b| matches!(b, b'/' | b'?' | b'"'))
         });
-        if !in_link || memchr::memchr(b':', &text[end..text.len().min(end + 1)]).is_none() && !in_link {
+        if !in_link {
             found.push(Span { start, end, class: Class::Email });
         }
     }
@@ -356,7 +356,7 @@ fn colons(text: &[u8], from: usize, to: usize, policy: &Policy, found: &mut Vec<
             done = end;
             match address {
                 Some(address) if policy.every_ip || (policy.public_ip && links::is_public(address.into())) => {
-                    found.push(Span { start, end, class: Class::Ip })
+                    found.push(Span { start, end, class: Class::Ip });
                 }
                 None if policy.every_ip => found.push(Span { start, end, class: Class::Mac }),
                 _ => {}

@@ -50,7 +50,7 @@ fn free_before(text: &[u8], at: usize) -> bool {
         // An escape such as `\n` is no word.
         return at >= 2 && text[at - 2] == b'\\' && matches!(b, b'n' | b't' | b'r');
     }
-    !(b == b'_' || b >= 0x80 && at >= 2 && false)
+    b != b'_'
         && !(matches!(b, b'.' | b',') && at >= 2 && text[at - 2].is_ascii_digit())
 }
 
@@ -125,19 +125,14 @@ pub(crate) fn find_ssn(text: &[u8], at: usize) -> Option<usize> {
     }
     for separator in [b'-', b' ', b'.'] {
         let found = groups(text, at, &[separator], 9);
-        if let [(a, b), (c, d), (e, f)] = found.spans[..] {
-            if b - a == 3 && d - c == 2 && f - e == 4 {
+        if let [(a, b), (c, d), (e, f)] = found.spans[..]
+            && b - a == 3 && d - c == 2 && f - e == 4 {
                 let more = after(text, f) == separator && after(text, f + 1).is_ascii_digit();
-                let sure = separator == b'-'
-                    || context(text, at, &["ssn", "social security", "social"])
-                    || (separator != b'-' && free_after(text, f) && at == 0);
                 return (free_after(text, f)
                     && !more
-                    && (sure || separator == b' ' || separator == b'.')
                     && checks::ssn(&found.digits))
                 .then_some(f);
             }
-        }
     }
     let n = text[at..].iter().take(10).take_while(|b| b.is_ascii_digit()).count();
     (n == 9

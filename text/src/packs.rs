@@ -64,11 +64,11 @@ fn nhs(d: &[u8]) -> bool {
 fn aba(d: &[u8]) -> bool {
     matches!(number(&d[..2]), 0..=12 | 21..=32 | 61..=72 | 80)
         && varied(d)
-        && weighted(d, &[3, 7, 1, 3, 7, 1, 3, 7, 1]) % 10 == 0
+        && weighted(d, &[3, 7, 1, 3, 7, 1, 3, 7, 1]).is_multiple_of(10)
 }
 
 fn abn(d: &[u8]) -> bool {
-    d[0] != b'0' && (weighted(d, &[10, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19]) - 10) % 89 == 0
+    d[0] != b'0' && (weighted(d, &[10, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19]) - 10).is_multiple_of(89)
 }
 
 fn acn(d: &[u8]) -> bool {
@@ -76,7 +76,7 @@ fn acn(d: &[u8]) -> bool {
 }
 
 fn tfn(d: &[u8]) -> bool {
-    varied(d) && weighted(d, &[1, 4, 3, 7, 5, 8, 6, 9, 10]) % 11 == 0
+    varied(d) && weighted(d, &[1, 4, 3, 7, 5, 8, 6, 9, 10]).is_multiple_of(11)
 }
 
 fn medicare(d: &[u8]) -> bool {
@@ -197,7 +197,7 @@ fn swedish_company(d: &[u8]) -> bool {
 }
 
 fn dutch(d: &[u8]) -> bool {
-    varied(d) && (weighted(&d[..8], &[9, 8, 7, 6, 5, 4, 3, 2]) + 10 * u32::from(d[8] - b'0')) % 11 == 0
+    varied(d) && (weighted(&d[..8], &[9, 8, 7, 6, 5, 4, 3, 2]) + 10 * u32::from(d[8] - b'0')).is_multiple_of(11)
 }
 
 fn polish(d: &[u8]) -> bool {
@@ -358,7 +358,7 @@ const RULES: &[Rule] = &[
     ),
     rule(C::UsNpi, "9999~999~999", npi, WordOrLine, &["npi", "provider"]),
     rule(C::UsMbi, "9AX9~AX9~AA99", any, Nothing, &[]),
-    rule(C::MedicalLicense, "A~99999999", |d| dea(d), Word, &["dea", "certificate", "license"]),
+    rule(C::MedicalLicense, "A~99999999", dea, Word, &["dea", "certificate", "license"]),
     rule(C::MedicalLicense, "AX9999999", dea, WordOrLine, &["dea", "certificate", "license"]),
     rule(C::CaSin, "999:999:999", |d| d[0] != b'0' && luhn_varied(d), Nothing, &[]),
     rule(C::CaSin, "999999999", |d| d[0] != b'0' && luhn_varied(d), Word, &["sin", "social insurance"]),
@@ -486,7 +486,7 @@ const RULES: &[Rule] = &[
         Word,
         &["nip"],
     ),
-    rule(C::CzRc, "999999/9999", |d| number(d) % 11 == 0, Nothing, &[]),
+    rule(C::CzRc, "999999/9999", |d| number(d).is_multiple_of(11), Nothing, &[]),
     rule(C::SePersonnummer, "999999~9999", swedish, WordOrLine, &["personnummer", "personnr", "samordningsnummer"]),
     rule(C::SePersonnummer, "99999999~9999", swedish, WordOrLine, &["personnummer", "personnr", "samordningsnummer"]),
     rule(C::SePersonnummer, "999999+9999", swedish, Nothing, &[]),
@@ -496,7 +496,7 @@ const RULES: &[Rule] = &[
         "999999~99999",
         |d| {
             day_month(number(&d[..2]) % 40, number(&d[2..4]) % 40)
-                && (weighted(&d[..10], &[3, 7, 6, 1, 8, 9, 4, 5, 2, 1]) % 11 == 0)
+                && weighted(&d[..10], &[3, 7, 6, 1, 8, 9, 4, 5, 2, 1]).is_multiple_of(11)
         },
         Word,
         &["fødselsnummer", "fnr", "personnummer"],
@@ -651,7 +651,7 @@ fn matches_at(text: &[u8], at: usize, form: &[u8], bare: &mut Vec<u8>) -> Option
 /// Tells whether the number is all that its line holds.
 fn alone(text: &[u8], start: usize, end: usize) -> bool {
     text[..start].iter().rev().take(8).take_while(|b| **b != b'\n').all(u8::is_ascii_whitespace)
-        && text[end..].iter().take(8).take_while(|b| **b != b'\n').all(|b| b.is_ascii_whitespace())
+        && text[end..].iter().take(8).take_while(|b| **b != b'\n').all(u8::is_ascii_whitespace)
         && (start < 8 || text[..start].iter().rev().take(8).any(|b| *b == b'\n'))
         && (text.len() - end < 8 || text[end..].iter().take(8).any(|b| *b == b'\n'))
 }

@@ -476,7 +476,7 @@ fn name_at(text: &[u8], at: usize, hint_len: usize) -> Option<Name> {
     let start = if start > 0
         && text[start - 1] == b'\\'
         && matches!(text[start], b'n' | b't' | b'r')
-        && text.get(start + 1).is_some_and(|b| b.is_ascii_uppercase())
+        && text.get(start + 1).is_some_and(u8::is_ascii_uppercase)
     {
         start + 1
     } else {
