@@ -18,6 +18,8 @@ use hearth_text::Raw;
 use serde::{Deserialize, Serialize};
 
 pub mod conformance;
+#[cfg(test)]
+mod docs;
 pub mod files;
 pub mod format;
 pub mod history;

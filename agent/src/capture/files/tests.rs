@@ -321,6 +321,8 @@ fn ignore_files_hold_below_where_they_lie() {
         ("cache/x.txt", "x"),
         ("venv/pyvenv.cfg", "x"),
         ("venv/lib.py", "x"),
+        ("repo/.git/HEAD", "x"),
+        ("repo/its-own-rules.log", "x"),
     ]);
     assert_eq!(
         tree.outcomes(),
@@ -334,6 +336,8 @@ fn ignore_files_hold_below_where_they_lie() {
             ("draft.md", "markdown"),
             ("keep.log", "text"),
             ("private", "ignored"),
+            ("repo/.git", "never-list"),
+            ("repo/its-own-rules.log", "text"),
             ("src/.ignore", "hidden"),
             ("src/build/in.txt", "text"),
             ("src/draft.md", "ignored"),

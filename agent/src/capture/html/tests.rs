@@ -44,6 +44,14 @@ fn a_page_becomes_what_a_reader_would_see() {
 }
 
 #[test]
+fn a_whole_page_reads_as_its_golden_copy() {
+    let page = include_str!("../../../../tests/data/capture/page.html");
+    let (title, text) = to_markdown(page);
+    assert_eq!(title.as_deref(), Some("Sourdough — a week of notes"));
+    assert_eq!(text, include_str!("../../../../tests/data/capture/page.md"));
+}
+
+#[test]
 fn a_title_is_the_page_s_own_or_its_first_heading() {
     for (page, title) in [
         ("<title>\n A &amp;\n B </title><h1>C</h1>", Some("A & B")),
