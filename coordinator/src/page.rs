@@ -179,7 +179,7 @@ impl Facts {
             memory,
             disks: disks.collect(),
             warmest: warmest.map(|sensor| format!("{:.0} °C ({})", sensor.celsius.get(), sensor.label)),
-            held: format!("{} in {} passages", report.counters.items, report.counters.chunks),
+            held: format!("{} items, {} passages", report.counters.items, report.counters.chunks),
             waiting: report.counters.jobs_pending,
             capture: match report.capture {
                 Capture::Open => "capturing",

@@ -113,7 +113,7 @@ async fn one(mut link: Link, fleet: &Arc<dyn Fleet>, trust: &TrustList, links: &
             reason => warn!(%reason, "the link was closed"),
         }
         link.finish(ended.to_close()).await;
-        links.leave(place);
+        links.leave(&place);
     }
     .instrument(span)
     .await;
@@ -167,7 +167,13 @@ async fn take(
 
 /// Which link of each device is the newest.
 #[derive(Debug, Default)]
-struct Links(Mutex<(u64, HashMap<DeviceId, (u64, CancellationToken)>)>);
+struct Links(Mutex<Places>);
+
+#[derive(Debug, Default)]
+struct Places {
+    given: u64,
+    newest: HashMap<DeviceId, (u64, CancellationToken)>,
+}
 
 /// A device's place while its link lives.
 struct Place {
@@ -180,19 +186,19 @@ impl Links {
     /// Gives the place to a new link; an older one is told to go.
     fn take(&self, device: DeviceId) -> Place {
         let mut links = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        links.0 += 1;
-        let (number, token) = (links.0, CancellationToken::new());
-        if let Some((_, older)) = links.1.insert(device, (number, token.clone())) {
+        links.given += 1;
+        let (number, token) = (links.given, CancellationToken::new());
+        if let Some((_, older)) = links.newest.insert(device, (number, token.clone())) {
             older.cancel();
         }
         Place { device, number, token }
     }
 
     /// Frees the place, unless a newer link has it.
-    fn leave(&self, place: Place) {
+    fn leave(&self, place: &Place) {
         let mut links = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if links.1.get(&place.device).is_some_and(|(number, _)| *number == place.number) {
-            links.1.remove(&place.device);
+        if links.newest.get(&place.device).is_some_and(|(number, _)| *number == place.number) {
+            links.newest.remove(&place.device);
         }
     }
 }
@@ -301,10 +307,10 @@ mod tests {
         let first = links.take(device);
         let second = links.take(device);
         assert!(first.token.is_cancelled() && !second.token.is_cancelled());
-        links.leave(first);
-        assert_eq!(links.0.lock().expect("whole").1.len(), 1, "an old link does not free the place of a new one");
-        links.leave(second);
-        assert!(links.0.lock().expect("whole").1.is_empty());
+        links.leave(&first);
+        assert_eq!(links.0.lock().expect("whole").newest.len(), 1, "an old link does not free the place of a new one");
+        links.leave(&second);
+        assert!(links.0.lock().expect("whole").newest.is_empty());
     }
 
     struct Bench {

@@ -216,7 +216,7 @@ fn read(path: &Path) -> Result<Read, Unread> {
     }
     let tree = db.open_tree(NODES_TREE).map_err(unread)?;
     let mut nodes = BTreeMap::new();
-    for entry in tree.iter() {
+    for entry in &tree {
         let (key, value) = entry.map_err(unread)?;
         let node = node(&key, &value).ok_or_else(|| Unread::Broken("an entry is not a node".into()))?;
         nodes.insert(node.device, node);
@@ -344,13 +344,13 @@ mod tests {
             ("the file is noise", |path| fs::write(path.join("db"), [0xA5; 9000]).expect("written")),
             ("the settings are noise", |path| fs::write(path.join("conf"), [0xA5; 90]).expect("written")),
             ("an entry is noise", |path| {
-                let db = sled::open(path).expect("it is sound");
+                let db = sled_at(path).expect("it is sound");
                 let tree = db.open_tree(NODES_TREE).expect("a tree");
                 tree.insert(device(9).as_bytes(), b"noise").expect("written");
                 db.flush().expect("flushed");
             }),
             ("the version is missing", |path| {
-                let db = sled::open(path).expect("it is sound");
+                let db = sled_at(path).expect("it is sound");
                 db.remove(SCHEMA_KEY).expect("removed");
                 db.insert(b"other", b"thing").expect("written");
                 db.flush().expect("flushed");
@@ -391,7 +391,7 @@ mod tests {
     fn a_store_of_a_later_version_is_refused_and_left_alone() {
         let data = tempfile::tempdir().expect("a folder");
         drop(Store::open(data.path(), at(1)).expect("a new store"));
-        let db = sled::open(data.path().join("state")).expect("it is sound");
+        let db = sled_at(&data.path().join("state")).expect("it is sound");
         db.insert(SCHEMA_KEY, &(SCHEMA + 1).to_be_bytes()).expect("written");
         db.flush().expect("flushed");
         drop(db);

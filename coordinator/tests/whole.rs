@@ -154,8 +154,12 @@ fn a_wrong_call_is_a_sentence_and_a_wrong_folder_too() {
 fn the_help() {
     let mut said = String::new();
     for arguments in [vec!["--help"], vec!["serve", "--help"], vec!["key", "--help"]] {
-        let ended =
-            Command::new(PROGRAM).args(arguments).env_remove("HEARTH_COORDINATOR_DATA").output().expect("it runs");
+        let ended = Command::new(PROGRAM)
+            .args(arguments)
+            .env_remove("HEARTH_COORDINATOR_DATA")
+            .env_remove("COLUMNS")
+            .output()
+            .expect("it runs");
         said += &String::from_utf8(ended.stdout).expect("text");
         said += "\n========\n";
     }
@@ -287,6 +291,7 @@ fn address(http: &str) -> SocketAddr {
     http.trim_start_matches("http://").trim_end_matches('/').parse().expect("an address")
 }
 
+#[expect(clippy::disallowed_methods, reason = "the test asks the page that it started on loopback")]
 async fn get(at: SocketAddr, path: &str, host: &str) -> String {
     let mut stream = TcpStream::connect(at).await.expect("it listens");
     let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");

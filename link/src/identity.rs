@@ -95,7 +95,7 @@ impl fmt::Debug for Trust {
     }
 }
 
-/// What precedes the 32 bytes of an ed25519 public key in a SubjectPublicKeyInfo (RFC 8410 §4).
+/// What precedes the 32 bytes of an ed25519 public key in a `SubjectPublicKeyInfo` (RFC 8410 §4).
 const SPKI_PREFIX: [u8; 12] = [0x30, 0x2A, 0x30, 0x05, 0x06, 0x03, 0x2B, 0x65, 0x70, 0x03, 0x21, 0x00];
 
 /// What precedes the 32 secret bytes in a PKCS #8 version 1 key.

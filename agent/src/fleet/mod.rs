@@ -380,7 +380,7 @@ mod tests {
         let at = listener.local_address().expect("bound");
         tokio::spawn(async move {
             while let Some(knock) = listener.accept().await {
-                drop(knock.welcome().await)
+                drop(knock.welcome().await);
             }
         });
         let wrong_pin = Fleet::new(at, identity(8).public());
