@@ -4,7 +4,16 @@
 #![forbid(unsafe_code)]
 
 pub mod ask;
+pub mod bench;
 pub mod capture;
+pub mod cli;
+pub mod client;
+pub mod commands;
+pub mod config;
+pub mod egress;
 pub mod fleet;
+pub mod machine;
 pub mod node;
+pub mod page;
+pub mod serve;
 pub mod store;

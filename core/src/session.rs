@@ -400,9 +400,14 @@ impl Gate {
             let ended = until.filter(|_| event == Event::Tick).unwrap_or(now);
             self.remember(PrivateTime { from: since, to: ended });
         }
-        let ids: Vec<SessionId> = if event == Event::Tick { self.sessions.keys().copied().collect() } else { Vec::new() };
-        let expired = ids.into_iter().fold(false, |any, id| self.handle_session(now, id, Event::Tick) == Some(true) || any);
-        self.hold != before || expired || ticked
+        let mut changed = self.hold != before || ticked;
+        if event == Event::Tick {
+            let ids: Vec<SessionId> = self.sessions.keys().copied().collect();
+            for id in ids {
+                changed |= self.handle_session(now, id, Event::Tick) == Some(true);
+            }
+        }
+        changed
     }
 
     /// Applies an event to one session; `None` when there is none with this id.

@@ -34,8 +34,8 @@ pub struct Doing {
     pub capture: Capture,
 }
 
-/// Asks the egress gate for permission to reach an address; the error is the sentence that people are shown.
-pub type PermitEgress = Box<dyn Fn(&SocketAddr) -> Result<(), String> + Send + Sync>;
+/// Asks the egress gate for permission to call the coordinator; the error is the sentence that people are shown.
+pub type PermitEgress = Box<dyn Fn() -> Result<(), String> + Send + Sync>;
 
 /// What [`run`] needs to know.
 pub struct FleetConfig {
@@ -47,7 +47,7 @@ pub struct FleetConfig {
     pub identity: Identity,
     /// How often to report; at least [`EVERY_MIN`].
     pub every: Duration,
-    /// Asked before each attempt to connect.
+    /// Asked before each attempt to connect, before the coordinator's name is looked up.
     pub permit_egress: PermitEgress,
     /// Asked for each report; it must answer at once.
     pub doing: Box<dyn Fn() -> Doing + Send + Sync>,
@@ -97,13 +97,8 @@ impl fmt::Display for Standing {
 #[derive(Debug, thiserror::Error)]
 pub enum Parting {
     /// The egress gate said no.
-    #[error("reaching the coordinator at {address} is not permitted: {reason}")]
-    NotPermitted {
-        /// What was to be reached.
-        address: SocketAddr,
-        /// What the gate said.
-        reason: String,
-    },
+    #[error("reaching the coordinator is not permitted: {0}")]
+    NotPermitted(String),
     /// The name has no address.
     #[error("cannot find an address for the coordinator `{0}`; write it as `host:port` and check the name")]
     NoAddress(String),
@@ -181,8 +176,8 @@ async fn attempt(
     shutdown: &CancellationToken,
 ) -> Option<Parting> {
     let opening = async {
+        permit().map_err(Parting::NotPermitted)?;
         let address = address_of(coordinator).await.ok_or_else(|| Parting::NoAddress(coordinator.to_owned()))?;
-        permit(&address).map_err(|reason| Parting::NotPermitted { address, reason })?;
         Ok::<_, Parting>(connector.connect(address).await?)
     };
     let opened = tokio::select! {
@@ -441,7 +436,7 @@ mod tests {
                 coordinator_key,
                 identity: identity(2),
                 every: Duration::from_secs(600),
-                permit_egress: Box::new(|_| Ok(())),
+                permit_egress: Box::new(|| Ok(())),
                 doing: Box::new(doing),
                 standing,
                 shutdown: CancellationToken::new(),

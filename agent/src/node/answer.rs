@@ -108,6 +108,7 @@ fn json(answer: &impl Serialize) -> Result<Value, Failure> {
 impl Node {
     /// Begins to scan and watch what open sessions name.
     pub fn start_watching(&self) {
+        self.embedding.start();
         self.sources.start(&self.intake.queue());
     }
 
@@ -450,16 +451,22 @@ impl Node {
             let ok = result.is_ok();
             checks.push(Check { name: name.into(), ok, says: result.unwrap_or_else(|why| why) });
         };
-        let (mut segments, mut changes) = (0_u64, 0_u64);
-        let replayed = self.shared.log.replay(Position::BEGIN, |_, _, segment| {
+        let (mut segments, mut changes, mut vectors) = (0_u64, 0_u64, 0_u64);
+        let slots = self.shared.keys.all()?;
+        let replayed = self.shared.log.replay(Position::BEGIN, |_, incarnation, segment| {
             segments += 1;
             changes += segment.changes().count() as u64;
+            for change in self.shared.open_changes(&segment, incarnation, &slots) {
+                if let super::Change::Embedding { vectors: rows, .. } = change {
+                    vectors += rows.rows.len() as u64;
+                }
+            }
             Ok(())
         });
         check(
             "log",
             match replayed {
-                Ok(notices) if notices.is_empty() => Ok(format!("{segments} segments with {changes} changes, every signature holds")),
+                Ok(notices) if notices.is_empty() => Ok(format!("{segments} segments, {changes} changes, {vectors} vectors, every signature holds")),
                 Ok(notices) => Err(notices.join("; ")),
                 Err(error) => Err(error.to_string()),
             },

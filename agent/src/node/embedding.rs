@@ -53,21 +53,31 @@ impl Work {
 #[derive(Debug)]
 pub struct Embedding {
     shared: Arc<Shared>,
-    threads: Vec<JoinHandle<()>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Embedding {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        let spawn = |number| {
-            let shared = Arc::clone(&shared);
+        Self { shared, threads: Mutex::default() }
+    }
+
+    /// Lets the workers begin, if they have not. A command that only asks something leaves the work to the daemon.
+    pub(crate) fn start(&self) {
+        let mut threads = lock(&self.threads);
+        if !threads.is_empty() {
+            return;
+        }
+        for number in 0..self.shared.settings.embed_threads.max(1) {
+            let shared = Arc::clone(&self.shared);
             let run = move || Worker { shared, engine: None, rested: Instant::now() }.run();
-            std::thread::Builder::new().name(format!("embed-{number}")).spawn(run).expect("the system gives a thread at start")
-        };
-        Self { threads: (0..shared.settings.embed_threads.max(1)).map(spawn).collect(), shared }
+            let thread = std::thread::Builder::new().name(format!("embed-{number}")).spawn(run);
+            threads.push(thread.expect("the system gives a thread at start"));
+        }
     }
 
     /// Waits until no passage waits for a vector, but for those that failed too often. `false` when the node is stopping.
     pub(crate) fn settle(&self) -> Result<bool, StoreError> {
+        self.start();
         let mut seen = 0;
         loop {
             if self.shared.is_stopping() {
@@ -83,9 +93,10 @@ impl Embedding {
         }
     }
 
-    pub(crate) fn stop(&mut self) {
+    pub(crate) fn stop(&self) {
         self.shared.work.more();
-        for thread in self.threads.drain(..) {
+        let threads: Vec<_> = lock(&self.threads).drain(..).collect();
+        for thread in threads {
             let _ = thread.join();
         }
     }

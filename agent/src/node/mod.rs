@@ -38,6 +38,7 @@ use hearth_text::{Policy, Rules};
 
 pub use embedding::Embedding;
 pub use find::Finder;
+pub use upkeep::Upkeep;
 
 use self::{
     record::{Body, DocumentRecord, Encoded, ItemRecord, Renamed, Totals, Vectors},
@@ -210,6 +211,12 @@ impl Node {
     /// When it cannot be written.
     pub fn audit(&self, event: Event) -> Result<(), NodeError> {
         self.shared.audit(event)
+    }
+
+    /// Tells all work to end soon; whoever waits for it is told so.
+    pub fn stop_soon(&self) {
+        self.shared.stopping.store(true, Ordering::SeqCst);
+        self.shared.work.more();
     }
 
     /// Ends all work in good order: what was begun is finished or left for the next time, everything is on disk.

@@ -55,6 +55,20 @@ impl Identity {
                 write_atomic(path, &*Zeroizing::new(entropy::<32>()))?;
             }
         }
+        Self::load(&dir)
+    }
+
+    /// Reads the keys of a folder that another process may hold; `None` when it has none.
+    ///
+    /// # Errors
+    /// When they are damaged.
+    pub fn read(root: &Path) -> Result<Option<Self>, StoreError> {
+        let dir = root.join("identity");
+        if dir.join("device.key").exists() { Self::load(&dir).map(Some) } else { Ok(None) }
+    }
+
+    fn load(dir: &Path) -> Result<Self, StoreError> {
+        let (device, storage) = (dir.join("device.key"), dir.join("storage.key"));
         let signing = SigningKey::from_bytes(&*secret(&device)?);
         let space = Sha256::new().chain_update(b"hearth/space/1").chain_update(signing.verifying_key()).finalize();
         let space = SpaceId::from_bytes(space[..16].try_into().expect("a digest has more than 16 bytes"));

@@ -1,0 +1,419 @@
+//! The command's view of this machine: opens folders, runs the daemon, samples, measures.
+//!
+//! What ties the parts together and nothing else; each part's own thinking is in its own room.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::{Arc, PoisonError, RwLock},
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use hearth_core::{
+    Moment,
+    audit::Event,
+    egress::{Allowed, Purpose},
+    session::State,
+    status::{Capture, Counters},
+};
+use hearth_search::{Model, model::Digests};
+use hearth_text::{Policy, Raw, Rules};
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    ask::{Answers, Ask, Failure, FailureKind, Rebuilt, Status, Stopping},
+    capture::{self, Files, Found, Limits, Options, Source, Watching, display_name},
+    cli::{Agent, Daemon, Feature, FormatLine, Identity, Proposed, Running, Sample},
+    commands::bench::Bench,
+    config::{Backend, Config, IpPolicy},
+    egress::EgressGate,
+    fleet::{self, Doing, FleetConfig, Standing},
+    node::{Node, Settings, Upkeep, now},
+    store,
+};
+
+/// A sample looks no longer than this, and at no more files.
+const SAMPLE_TIME: Duration = Duration::from_millis(1_500);
+const SAMPLE_FILES: u64 = 200;
+const SAMPLE_NAMES: usize = 6;
+const PROPOSE_TIME: Duration = Duration::from_secs(1);
+
+/// This machine.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Machine;
+
+impl Agent for Machine {
+    fn open(&self, data: &Path, config: &Config) -> Result<Box<dyn Answers>, Failure> {
+        Ok(Box::new(Local::open(data, settings(config)?)?))
+    }
+
+    fn start(&self, daemon: Daemon) -> Result<Box<dyn Running>, Failure> {
+        let at_work = AtWork::start(daemon)?;
+        Ok(Box::new(at_work))
+    }
+
+    fn identity(&self, data: &Path) -> Result<Identity, Failure> {
+        // A daemon may hold the folder; the key beside it can be read all the same.
+        let known = store::Identity::read(data)?;
+        let identity = match known {
+            Some(identity) => identity,
+            None => store::Identity::open(&store::Folder::open(data)?)?,
+        };
+        Ok(Identity { node: identity.device, device_key: key_text(&identity) })
+    }
+
+    fn propose(&self, home: &Path) -> Vec<Proposed> {
+        let folders = capture::propose(home, PROPOSE_TIME);
+        let proposed = |folder: capture::ProposedFolder| Proposed {
+            path: folder.path,
+            why: folder.why.into(),
+            files: folder.files,
+            bytes: folder.bytes,
+        };
+        folders.into_iter().map(proposed).collect()
+    }
+
+    fn sample(&self, folders: &[PathBuf], config: &Config) -> Sample {
+        sample(folders, config)
+    }
+
+    fn formats(&self) -> Vec<FormatLine> {
+        let line = |row: capture::FormatRow| FormatLine {
+            format: row.format.map_or_else(|| row.name.clone(), |format| format.to_string()),
+            extensions: row.extensions.iter().map(|extension| (*extension).to_owned()).collect(),
+            support: serde_json::to_value(row.support).ok().and_then(|v| Some(v.as_str()?.to_owned())).unwrap_or_default(),
+            notes: row.notes.into(),
+        };
+        capture::formats().into_iter().map(line).collect()
+    }
+
+    fn features(&self, config: &Config) -> Vec<Feature> {
+        let features = hearth_search::features(library(config));
+        let feature = |feature: hearth_search::Feature| Feature { name: feature.name.into(), on: feature.available, why: feature.why };
+        features.into_iter().map(feature).collect()
+    }
+
+    fn bench(&self, what: &Bench, config: &Config) -> Result<Value, Failure> {
+        crate::bench::run(what, &model(config)?, library(config))
+    }
+}
+
+/// The node of a folder that this process holds.
+struct Local {
+    root: PathBuf,
+    settings: Settings,
+    node: RwLock<Option<Arc<Node>>>,
+}
+
+impl Local {
+    fn open(root: &Path, settings: Settings) -> Result<Self, Failure> {
+        let node = Node::open(root, settings.clone())?;
+        Ok(Self { root: root.into(), settings, node: RwLock::new(Some(Arc::new(node))) })
+    }
+
+    fn node(&self) -> Result<Arc<Node>, Failure> {
+        let node = self.node.read().unwrap_or_else(PoisonError::into_inner).clone();
+        node.ok_or_else(|| Failure::new(FailureKind::Busy, "hearth is stopping"))
+    }
+
+    /// Ends the node's work; what it was asked meanwhile is cut short.
+    fn close(&self) {
+        let node = self.node.write().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(mut node) = node else { return };
+        node.stop_soon();
+        // Whoever still asks is told that it stops, and lets go.
+        let node = loop {
+            match Arc::try_unwrap(node) {
+                Ok(node) => break node,
+                Err(shared) => {
+                    node = shared;
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+            }
+        };
+        node.close();
+    }
+
+    fn rebuild(&self) -> Result<Rebuilt, Failure> {
+        let begun = Instant::now();
+        self.close();
+        for part in ["state", "index"] {
+            match std::fs::remove_dir_all(self.root.join(part)) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Failure::new(FailureKind::Failed, format!("the old {part} cannot be removed: {error}")));
+                }
+                _ => {}
+            }
+        }
+        let node = Node::open(&self.root, self.settings.clone())?;
+        let status = node.status()?;
+        let documents = status.items;
+        node.audit(Event::Rebuilt { reason: "asked for".into(), documents })?;
+        *self.node.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(node));
+        Ok(Rebuilt { documents, vectors: status.embedded, seconds: begun.elapsed().as_secs_f64() })
+    }
+}
+
+impl Answers for Local {
+    fn answer(&self, ask: Ask) -> Result<Value, Failure> {
+        match ask {
+            Ask::Rebuild => Ok(serde_json::to_value(self.rebuild()?).expect("plain data")),
+            ask => self.node()?.answer(ask),
+        }
+    }
+}
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// A daemon at work.
+struct AtWork {
+    answers: Arc<AtWorkAnswers>,
+    device_key: String,
+    upkeep: Option<JoinHandle<()>>,
+    fleet: Option<tokio::task::JoinHandle<()>>,
+}
+
+/// Answers of a daemon: the node's, and those that only a daemon can give.
+struct AtWorkAnswers {
+    local: Local,
+    started_at: Moment,
+    stop: CancellationToken,
+    standing: tokio::sync::watch::Receiver<Standing>,
+    reports: bool,
+}
+
+impl AtWork {
+    fn start(daemon: Daemon) -> Result<Self, Failure> {
+        let Daemon { data, config, stop } = daemon;
+        let local = Local::open(&data, Settings { home: std::env::home_dir(), ..settings(&config)? })?;
+        let node = local.node()?;
+        node.audit(Event::Started { version: env!("CARGO_PKG_VERSION").into() })?;
+        node.start_watching();
+        let upkeep = {
+            let (node, stop) = (Arc::downgrade(&node), stop.clone());
+            let run = move || {
+                let mut upkeep = Upkeep::default();
+                while !stop.is_cancelled() {
+                    let Some(node) = node.upgrade() else { return };
+                    let wait = node.upkeep(&mut upkeep).unwrap_or_else(|error| {
+                        tracing::error!(error = %error, "upkeep failed; it is tried again");
+                        Duration::from_secs(30)
+                    });
+                    drop(node);
+                    let until = Instant::now() + wait;
+                    while !stop.is_cancelled() && Instant::now() < until {
+                        std::thread::sleep(Duration::from_millis(50).min(wait));
+                    }
+                }
+            };
+            std::thread::Builder::new().name("upkeep".into()).spawn(run).map_err(|error| {
+                Failure::new(FailureKind::Failed, format!("the system gives no thread: {error}"))
+            })?
+        };
+        let (standing, standing_seen) = tokio::sync::watch::channel(Standing::default());
+        let fleet = begin_reports(&config, &node, standing, &stop)?;
+        let answers = AtWorkAnswers { local, started_at: now(), stop, standing: standing_seen, reports: fleet.is_some() };
+        let device_key = key_text(node.identity());
+        Ok(Self { answers: Arc::new(answers), device_key, upkeep: Some(upkeep), fleet })
+    }
+}
+
+/// Reports to the coordinator that the configuration names, if it names one.
+fn begin_reports(
+    config: &Config,
+    node: &Arc<Node>,
+    standing: tokio::sync::watch::Sender<Standing>,
+    stop: &CancellationToken,
+) -> Result<Option<tokio::task::JoinHandle<()>>, Failure> {
+    let Some(address) = &config.coordinator.address else { return Ok(None) };
+    let Some(key) = &config.coordinator.key else {
+        let message = "`coordinator.address` is set but `coordinator.key` is not; `hearth-coordinator key` shows the key";
+        return Err(Failure::new(FailureKind::Usage, message));
+    };
+    let coordinator_key = hearth_link::identity::key_from_text(&key.to_string())
+        .map_err(|error| Failure::new(FailureKind::Usage, format!("`coordinator.key`: {error}")))?;
+    let (host, port) = (address.host().to_owned(), address.port());
+    let purpose = Purpose::Coordinator;
+    let gate = EgressGate::new(vec![Allowed { host: host.clone(), port, purpose }], Arc::clone(node));
+    // The task must not keep the node open: it ends with `stop`, before the node does.
+    let doing = Arc::downgrade(node);
+    let fleet = FleetConfig {
+        coordinator: address.to_string(),
+        coordinator_key,
+        identity: hearth_link::identity::Identity::from_seed(&node.identity().signing.to_bytes()),
+        every: config.coordinator.report_every.duration(),
+        permit_egress: Box::new(move || gate.permit(&host, port, purpose)),
+        doing: Box::new(move || {
+            let status = doing.upgrade().and_then(|node| node.status().ok());
+            let nothing = Doing { counters: Counters { items: 0, chunks: 0, jobs_pending: 0 }, capture: Capture::Idle };
+            status.map_or(nothing, |status| Doing {
+                counters: Counters { items: status.items, chunks: status.chunks, jobs_pending: status.pending },
+                capture: match status.hold {
+                    State::Open => Capture::Open,
+                    State::Paused { .. } => Capture::Paused,
+                    State::Private { .. } => Capture::Private,
+                    State::Closed { .. } | State::Expired { .. } => Capture::Idle,
+                },
+            })
+        }),
+        standing,
+        shutdown: stop.clone(),
+    };
+    Ok(Some(tokio::spawn(fleet::run(fleet))))
+}
+
+impl Answers for AtWorkAnswers {
+    fn answer(&self, ask: Ask) -> Result<Value, Failure> {
+        match ask {
+            Ask::Stop => {
+                self.stop.cancel();
+                Ok(serde_json::to_value(Stopping {}).expect("plain data"))
+            }
+            Ask::Rebuild => self.local.node()?.answer(Ask::Rebuild),
+            Ask::Status => {
+                let mut status: Status = self.local.node()?.status()?;
+                status.daemon = true;
+                status.started_at = Some(self.started_at);
+                if self.reports && let Standing::Waiting { reason, .. } = &*self.standing.borrow() {
+                    status.notices.push(format!("the coordinator is not reached: {reason}"));
+                }
+                Ok(serde_json::to_value(status).expect("plain data"))
+            }
+            ask => self.local.answer(ask),
+        }
+    }
+}
+
+impl Running for AtWork {
+    fn answers(&self) -> Arc<dyn Answers> {
+        Arc::clone(&self.answers) as Arc<dyn Answers>
+    }
+
+    fn device_key(&self) -> String {
+        self.device_key.clone()
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<(), Failure> {
+        self.answers.stop.cancel();
+        if let Some(fleet) = self.fleet.take() {
+            // It holds the egress gate, and with it the node; it ends at its next await.
+            while !fleet.is_finished() {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+        if let Some(upkeep) = self.upkeep.take() {
+            let _ = upkeep.join();
+        }
+        if let Ok(node) = self.answers.local.node() {
+            node.audit(Event::Stopped)?;
+        }
+        self.answers.local.close();
+        Ok(())
+    }
+}
+
+fn key_text(identity: &store::Identity) -> String {
+    hearth_link::identity::key_text(&identity.signing.verifying_key())
+}
+
+fn library(config: &Config) -> Option<&Path> {
+    match config.embed.backend {
+        Backend::Tract => None,
+        Backend::Auto | Backend::Ort => config.embed.onnxruntime.as_ref().map(crate::config::AbsolutePath::as_path),
+    }
+}
+
+fn policy(config: &Config) -> Policy {
+    Policy {
+        personal: config.redaction.personal,
+        public_ip: config.redaction.ip != IpPolicy::None,
+        every_ip: config.redaction.ip == IpPolicy::Every,
+        packs: config.redaction.packs,
+    }
+}
+
+fn limits(config: &Config) -> Limits {
+    Limits { bytes: config.capture.max_file_size.get(), time: config.capture.read_timeout.duration() }
+}
+
+/// The model in the program, or the one that the configuration pins.
+fn model(config: &Config) -> Result<Model, Failure> {
+    let Some(path) = &config.embed.model else { return Ok(Model::bundled()) };
+    let failed = |message: String| Failure::new(FailureKind::Failed, message);
+    let read = |path: &Path| {
+        std::fs::read(path).map_err(|error| failed(format!("{} cannot be read: {error}; correct `embed.model`", path.display())))
+    };
+    let onnx = read(path.as_path())?;
+    let tokenizer = read(&path.as_path().with_file_name("tokenizer.json"))?;
+    let Some(pin) = &config.embed.model_sha256 else {
+        return Err(failed("`embed.model` is set but `embed.model-sha256` is not; a model is used only when it is pinned".into()));
+    };
+    let expected = Digests { onnx: *pin.bytes(), ..Digests::of(&[], &tokenizer) };
+    Model::from_bytes(onnx, &tokenizer, Some(expected)).map_err(|error| failed(error.to_string()))
+}
+
+fn settings(config: &Config) -> Result<Settings, Failure> {
+    let defaults = Settings::default();
+    if config.embed.backend == Backend::Ort && config.embed.onnxruntime.is_none() {
+        let message = "`embed.backend` is `ort` but `embed.onnxruntime` names no library; name it by its absolute path";
+        return Err(Failure::new(FailureKind::Usage, message));
+    }
+    let calm = config.capture.settle.duration();
+    Ok(Settings {
+        limits: limits(config),
+        watching: Watching {
+            calm,
+            calm_big: calm * 15,
+            rescan_every: config.capture.scan_every.duration(),
+            ..Watching::default()
+        },
+        policy: policy(config),
+        onnxruntime: library(config).map(Path::to_path_buf),
+        embed_threads: config.embed.threads.map_or(defaults.embed_threads, |threads| threads.get()),
+        model: config.embed.model.is_some().then(|| model(config)).transpose()?,
+        ..defaults
+    })
+}
+
+/// What capturing these folders would take and hide, from a quick look.
+fn sample(folders: &[PathBuf], config: &Config) -> Sample {
+    let begun = Instant::now();
+    let (rules, limits) = (Rules::with_policy(policy(config)), limits(config));
+    let source = Files::new(folders, &Options::default());
+    let redact = |name: &[u8]| rules.redact(Raw::new(display_name(name))).as_str().to_owned();
+    let (mut sample, mut hidden) = (Sample::default(), BTreeMap::<String, u64>::new());
+    for found in source.scan(None) {
+        if begun.elapsed() > SAMPLE_TIME || sample.files >= SAMPLE_FILES {
+            break;
+        }
+        let left_alone = match found {
+            Found::Seen(candidate) => match source.read(&candidate, &limits) {
+                Ok(captured) => {
+                    sample.files += 1;
+                    for (class, count) in rules.redact(captured.text).counts().iter() {
+                        *hidden.entry(class.as_str().into()).or_default() += u64::from(count);
+                    }
+                    if sample.captured.len() < SAMPLE_NAMES {
+                        sample.captured.push(redact(&candidate.name));
+                    }
+                    continue;
+                }
+                Err(skip) => skip,
+            },
+            Found::Skipped(skip) => skip,
+        };
+        if sample.left_alone.len() < SAMPLE_NAMES {
+            sample.left_alone.push((redact(&left_alone.name), left_alone.reason.to_string()));
+        }
+    }
+    sample.hidden = hidden.into_iter().collect();
+    sample.hidden.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    sample
+}
+
