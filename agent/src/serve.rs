@@ -310,3 +310,215 @@ fn replace(data: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
     fs::rename(&aside, data.join(name))?;
     fs::File::open(data)?.sync_all()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{thread, time::Instant};
+
+    use super::*;
+    use crate::{
+        ask::{Found, Hold, Mode, Query, Status},
+        cli::fake::{Fake, found},
+        client::{Client, reach},
+    };
+
+    /// A daemon on a folder, on a thread of its own.
+    struct Daemon {
+        folder: tempfile::TempDir,
+        data: PathBuf,
+        stop: CancellationToken,
+        page: SocketAddr,
+        thread: thread::JoinHandle<()>,
+    }
+
+    impl Daemon {
+        /// Starts one in a folder below a temporary one; returns when it listens.
+        fn start(below: &str) -> Self {
+            let folder = tempfile::tempdir().expect("a folder for the test");
+            let data = folder.path().join(below);
+            fs::create_dir_all(&data).expect("writable");
+            Self::start_in(folder, data)
+        }
+
+        fn start_in(folder: tempfile::TempDir, data: PathBuf) -> Self {
+            let stop = CancellationToken::new();
+            let (opened, ready) = std::sync::mpsc::channel();
+            let (at, stopped) = (data.clone(), stop.clone());
+            let thread = thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+                runtime.expect("a runtime for the test").block_on(async {
+                    let any = "127.0.0.1:0".parse().expect("a loopback address");
+                    let doors = Doors::open(&at, any).await.expect("the doors open");
+                    opened.send(doors.address).expect("the test waits");
+                    doors.serve(Arc::new(Fake::daemon(stopped.clone())), stopped).await;
+                });
+            });
+            let page = ready.recv().expect("the daemon opened its doors");
+            Self { folder, data, stop, page, thread }
+        }
+
+        fn client(&self) -> Client {
+            Client::connect(&self.data).expect("allowed").expect("someone listens")
+        }
+
+        fn end(self) -> (tempfile::TempDir, PathBuf) {
+            self.stop.cancel();
+            self.thread.join().expect("the daemon ended in good order");
+            (self.folder, self.data)
+        }
+    }
+
+    fn search(text: &str) -> Ask {
+        Ask::Search(Query { text: text.into(), limit: 10, mode: Mode::Hybrid, filter: crate::ask::Filter::default() })
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).expect("it is there").permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn questions_and_answers_pass_through_the_socket_unchanged() {
+        let daemon = Daemon::start("data");
+        let client = daemon.client();
+        let answer: Found =
+            serde_json::from_value(client.answer(search("tomatoes")).expect("an answer")).expect("its form");
+        assert_eq!(answer, found());
+        let status: Status = serde_json::from_value(client.answer(Ask::Status).expect("an answer")).expect("its form");
+        assert!(status.daemon);
+        let failure = client.answer(Ask::Show { id: "gone".into() }).expect_err("there is none");
+        assert_eq!(failure, Failure::new(FailureKind::NotFound, "there is no such item; `hearth search` shows ids"));
+        let failure = client.answer(search("panic")).expect_err("it broke");
+        assert_eq!(failure.kind, FailureKind::Failed, "one broken answer does not end the daemon");
+        assert!(client.answer(Ask::Status).is_ok());
+        assert_eq!(
+            [&daemon.data, &daemon.data.join(SOCKET), &daemon.data.join(TOKEN)].map(|path| mode(path)),
+            [0o700, 0o600, 0o600]
+        );
+        let (_folder, data) = daemon.end();
+        assert!(!data.join(SOCKET).exists() && !data.join(ADDRESS).exists(), "the doors are gone");
+        assert!(data.join(TOKEN).exists(), "the token stays, so that open pages go on");
+        assert!(Client::connect(&data).expect("allowed").is_none());
+    }
+
+    #[test]
+    fn a_folder_may_lie_deeper_than_a_socket_can() {
+        let daemon = Daemon::start(&"a-rather-long-name/".repeat(12));
+        assert!(daemon.data.as_os_str().len() > 200);
+        assert!(daemon.client().answer(Ask::Status).is_ok());
+        daemon.end();
+    }
+
+    #[test]
+    fn a_socket_that_a_dead_daemon_left_is_nobody_and_is_replaced() {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let data = folder.path().to_owned();
+        drop(std::os::unix::net::UnixListener::bind(data.join(SOCKET)).expect("a socket"));
+        assert!(data.join(SOCKET).exists());
+        assert!(Client::connect(&data).expect("allowed").is_none());
+        let answers = reach(&data, || Ok(Box::new(Fake::default()) as Box<dyn Answers>)).expect("the folder answers");
+        let status: Status = serde_json::from_value(answers.answer(Ask::Status).expect("an answer")).expect("its form");
+        assert!(!status.daemon, "it was the folder");
+        let daemon = Daemon::start_in(folder, data);
+        assert!(daemon.client().answer(Ask::Status).is_ok());
+        daemon.end();
+    }
+
+    #[test]
+    fn a_daemon_that_is_starting_is_waited_for() {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let data = folder.path().to_owned();
+        let begin = std::sync::Barrier::new(2);
+        thread::scope(|scope| {
+            let starting = scope.spawn(|| {
+                begin.wait();
+                Daemon::start_in(folder, data.clone())
+            });
+            let tries = std::sync::atomic::AtomicU32::new(0);
+            let answers = reach(&data, || {
+                // The daemon has the folder; it begins to listen only once somebody has been refused.
+                if tries.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0 {
+                    begin.wait();
+                }
+                Err(Failure::new(FailureKind::Busy, "taken"))
+            })
+            .expect("the daemon answers in the end");
+            assert!(answers.answer(Ask::Status).is_ok());
+            starting.join().expect("it started").end();
+        });
+    }
+
+    #[test]
+    fn an_order_to_stop_ends_it_after_its_answer() {
+        let daemon = Daemon::start("data");
+        assert!(daemon.client().answer(Ask::Stop).is_ok());
+        daemon.thread.join().expect("the daemon ended in good order");
+        assert!(Client::connect(&daemon.data).expect("allowed").is_none());
+    }
+
+    #[test]
+    fn a_new_order_of_another_version_is_refused_without_repeating_it() {
+        let daemon = Daemon::start("data");
+        let mut socket = std::os::unix::net::UnixStream::connect(daemon.data.join(SOCKET)).expect("it listens");
+        let body = "{\"ask\":\"sing\",\"what\":\"a secret song\"}";
+        let said = raw(
+            &mut socket,
+            &format!(
+                "POST /v1/ask HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+                body.len()
+            ),
+        );
+        assert!(said.starts_with("HTTP/1.1 400") && said.contains("one version") && !said.contains("song"), "{said}");
+        daemon.end();
+    }
+
+    #[test]
+    fn the_page_is_served_with_its_token_and_tells_where_it_is() {
+        let daemon = Daemon::start("data");
+        let url = page_of(&daemon.data).expect("it says where");
+        assert!(url.starts_with(&format!("http://{}/?token=", daemon.page)), "{url}");
+        let token = url.rsplit('=').next().expect("it has a token").to_owned();
+        let ask = |credentials: &str| {
+            let mut stream = std::net::TcpStream::connect(daemon.page).expect("it listens");
+            raw(
+                &mut stream,
+                &format!("GET /v1/status HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n{credentials}\r\n", daemon.page),
+            )
+        };
+        assert!(ask("").starts_with("HTTP/1.1 401"));
+        assert!(ask(&format!("authorization: Bearer {token}\r\n")).starts_with("HTTP/1.1 200"));
+        let (folder, data) = daemon.end();
+        assert_eq!(page_of(&data), None, "nobody is there any more");
+        let daemon = Daemon::start_in(folder, data);
+        assert!(page_of(&daemon.data).expect("it says where").ends_with(&token), "the token is kept");
+        daemon.end();
+    }
+
+    #[test]
+    fn a_taken_port_is_said_with_what_to_do() {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let at = taken.local_addr().expect("it is bound").to_string().parse().expect("a loopback address");
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let failure = runtime.block_on(Doors::open(folder.path(), at)).expect_err("it is taken");
+        assert!(failure.message.contains("--listen 127.0.0.1:PORT"), "{failure}");
+        assert!(!folder.path().join(SOCKET).exists(), "and no socket is left behind");
+    }
+
+    #[test]
+    fn an_idle_connection_does_not_keep_it_from_ending() {
+        let daemon = Daemon::start("data");
+        let idle = std::os::unix::net::UnixStream::connect(daemon.data.join(SOCKET)).expect("it listens");
+        assert!(daemon.client().answer(Ask::Hold { how: Hold::Resume, for_ms: None, session: None }).is_ok());
+        let begun = Instant::now();
+        daemon.end();
+        assert!(begun.elapsed() < DRAIN_MAX + Duration::from_secs(20), "it ended while someone still held on");
+        drop(idle);
+    }
+
+    fn raw(stream: &mut (impl io::Read + io::Write), request: &str) -> String {
+        stream.write_all(request.as_bytes()).expect("it listens");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("it answers and closes");
+        answer
+    }
+}

@@ -11,13 +11,15 @@ use std::{
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
+mod agent;
+#[cfg(test)]
+pub(crate) mod fake;
 mod log;
 pub mod marks;
-mod agent;
 mod shell;
 pub mod when;
 
-pub use agent::{Daemon, Feature, FormatLine, Identity, Agent, Proposed, Running, Sample};
+pub use agent::{Agent, Daemon, Feature, FormatLine, Identity, Proposed, Running, Sample};
 pub use shell::{Busy, Ended, Outcome, Paint, Shell, Trouble, World, bytes, count, grouped};
 
 pub(crate) use log::begin as begin_log;
@@ -50,7 +52,7 @@ pub struct Cli {
 
 #[derive(Debug, Args)]
 struct Global {
-    /// The data folder [default: $HEARTH_DATA, else hearth in the user's data folder]
+    /// The data folder [default: `$HEARTH_DATA`, else hearth in the user's data folder]
     #[arg(long, global = true, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Write the result as one JSON document
@@ -169,6 +171,7 @@ fn refuse(refused: &clap::Error, shell: &mut Shell<'_>) -> u8 {
     let text = refused.render();
     let coloured = if refused.use_stderr() { shell.paint_err() } else { shell.paint() };
     let text = if coloured.bold("x") == "x" { text.to_string() } else { text.ansi().to_string() };
+    let text = format!("{}\n", text.trim_end());
     let stream = if refused.use_stderr() { &mut shell.err } else { &mut shell.out };
     // There is nobody left to tell when even this cannot be written.
     let _ = stream.write_all(text.as_bytes()).and_then(|()| stream.flush());
@@ -183,3 +186,6 @@ fn tell(trouble: &Trouble, shell: &mut Shell<'_>) {
     };
     let _ = shell.err.write_all(text.as_bytes());
 }
+
+#[cfg(test)]
+mod tests;

@@ -143,8 +143,8 @@ impl World {
     /// Whether colour is wanted on a stream.
     fn colour(&self, is_terminal: bool) -> bool {
         let forced = self.variable("CLICOLOR_FORCE").is_some_and(|value| value != "0");
-        let refused = self.variable("NO_COLOR").is_some() || self.variable("TERM") == Some("dumb");
-        !self.variable("NO_COLOR").is_some() && (forced || (is_terminal && !refused))
+        let dumb = self.variable("TERM") == Some("dumb");
+        self.variable("NO_COLOR").is_none() && (forced || (is_terminal && !dumb))
     }
 }
 
@@ -429,7 +429,7 @@ pub fn grouped(n: u64) -> String {
     let digits = n.to_string();
     let mut out = String::new();
     for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);

@@ -14,6 +14,7 @@ use crate::{
 ///
 /// The keys of what is forgotten are destroyed, so that no copy of it can be read again. The files themselves stay.
 #[derive(Debug, Args)]
+#[command(override_usage = "hearth forget [OPTIONS] --last TIME|--item ID|--query WORDS|--session ID")]
 pub struct Forget {
     #[command(flatten)]
     which: Which,

@@ -65,9 +65,9 @@ impl Redact {
             None => input,
         };
         if self.jsonl {
-            lines(&rules, input, out.as_mut())?
+            lines(&rules, input, out.as_mut())?;
         } else {
-            stream(&rules, input, out.as_mut())?
+            stream(&rules, input, out.as_mut())?;
         }
         Ok(Outcome::Done)
     }

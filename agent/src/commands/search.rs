@@ -8,7 +8,7 @@ use hearth_core::SessionId;
 use super::{by_class, trec};
 use crate::{
     ask::{Ask, Filter, Found, Hit, Mode, Query},
-    cli::{Ended, Outcome, Paint, Shell, Trouble, marks, when},
+    cli::{Ended, Outcome, Shell, Trouble, marks, when},
 };
 
 /// Find what was captured, by meaning and by word
@@ -116,7 +116,7 @@ fn show(shell: &mut Shell<'_>, rank: usize, hit: &Hit, explain: bool) -> std::io
         shell.line(format!("{indent}{shown}"))?;
     }
     if explain {
-        for line in explanation(hit, paint, now, &zone) {
+        for line in explanation(hit, now, &zone) {
             for row in marks::wrap(&[(false, &line)], room - 2, 6) {
                 let row: String = row.into_iter().map(|(_, part)| part).collect();
                 shell.line(format!("{indent}  {}", paint.dim(&row)))?;
@@ -138,7 +138,7 @@ fn place(hit: &Hit) -> String {
     marks::plain(&place)
 }
 
-fn explanation(hit: &Hit, _: Paint, now: hearth_core::Moment, zone: &jiff::tz::TimeZone) -> Vec<String> {
+fn explanation(hit: &Hit, now: hearth_core::Moment, zone: &jiff::tz::TimeZone) -> Vec<String> {
     let part = |name: &str, value: Option<f32>| {
         value.map_or_else(|| format!("not {name}"), |value| format!("{name} {value:.3}"))
     };

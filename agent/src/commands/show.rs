@@ -20,7 +20,7 @@ pub struct Show {
 impl Show {
     /// Asks, and shows.
     pub fn run(self, shell: &mut Shell<'_>) -> Ended {
-        let shown: Shown = find(shell, self.id)?;
+        let shown: Shown = find(shell, &self.id)?;
         if shell.json {
             shell.document(&shown)?;
             return Ok(Outcome::Done);
@@ -54,7 +54,7 @@ pub struct Open {
 impl Open {
     /// Asks, and opens.
     pub fn run(self, shell: &mut Shell<'_>) -> Ended {
-        let shown: Shown = find(shell, self.id)?;
+        let shown: Shown = find(shell, &self.id)?;
         let Some(path) = shown.open else {
             let said = "there is no file to open: it came from elsewhere than a file, or its file is gone; `hearth show` shows its text";
             return Err(Failure::new(FailureKind::NotFound, said).into());
@@ -71,10 +71,10 @@ impl Open {
 }
 
 /// By id, or by a path as it was typed here.
-fn find(shell: &mut Shell<'_>, id: String) -> Result<Shown, Trouble> {
-    match shell.ask(Ask::Show { id: id.clone() }) {
+fn find(shell: &mut Shell<'_>, id: &str) -> Result<Shown, Trouble> {
+    match shell.ask(Ask::Show { id: id.to_owned() }) {
         Err(Trouble::Asked(failure)) if failure.kind == FailureKind::NotFound => {
-            let path = shell.absolute(std::path::Path::new(&id));
+            let path = shell.absolute(std::path::Path::new(id));
             match path.to_str() {
                 Some(path) if path != id => match shell.ask(Ask::Show { id: path.to_owned() }) {
                     // The first refusal names what was typed.

@@ -177,7 +177,8 @@ impl Aside {
     }
 
     fn finish(mut self) -> std::io::Result<()> {
-        let file = self.file.take().expect("it is finished once").into_inner().map_err(|error| error.into_error())?;
+        let file =
+            self.file.take().expect("it is finished once").into_inner().map_err(std::io::IntoInnerError::into_error)?;
         file.sync_all()?;
         fs::rename(&self.aside, &self.place)
     }

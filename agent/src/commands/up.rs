@@ -71,7 +71,13 @@ impl Up {
         }
         // A folder without an identity was never used, so there is no session in it: ask before anything is written.
         let unused = !data.join("identity").exists();
-        let mut chosen = if unused { Some(self.choose(shell, &config, &folders)?) } else { None };
+        let mut chosen = None;
+        if unused {
+            match self.choose(shell, &config, &folders)? {
+                Some(folders) => chosen = Some(Some(folders)),
+                None => return Ok(Outcome::Done),
+            }
+        }
 
         cli::begin_log(&config.log, shell.world.err_is_terminal);
         let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -602,3 +602,6 @@ fn written<T: Serialize>(value: &T) -> Option<String> {
         value => Some(value.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests;

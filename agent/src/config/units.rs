@@ -146,7 +146,7 @@ impl fmt::Display for Span {
         let millis = self.millis();
         let (unit, size) = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)]
             .into_iter()
-            .find(|(_, size)| millis >= *size && millis % size == 0)
+            .find(|(_, size)| millis >= *size && millis.is_multiple_of(*size))
             .unwrap_or(if millis == 0 { ("s", 1_000) } else { ("ms", 1) });
         write!(f, "{}{unit}", millis / size)
     }
@@ -218,7 +218,7 @@ impl FromStr for Size {
 
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let fits = |size: u64| self.0 >= size && self.0 % size == 0;
+        let fits = |size: u64| self.0 >= size && self.0.is_multiple_of(size);
         let (unit, size) = SIZES.into_iter().find(|(_, size)| fits(*size)).unwrap_or(("B", 1));
         write!(f, "{}{unit}", self.0 / size)
     }
@@ -295,7 +295,7 @@ impl FromStr for HostPort {
         let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
         let named = !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
         let bracketed = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-        if !named && !bracketed.is_some_and(|ip| ip.parse::<std::net::Ipv6Addr>().is_ok()) {
+        if !named && bracketed.is_none_or(|ip| ip.parse::<std::net::Ipv6Addr>().is_err()) {
             return Err(wrong());
         }
         let port = port.parse().ok().filter(|port| *port > 0).ok_or_else(wrong)?;

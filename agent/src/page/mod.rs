@@ -217,7 +217,8 @@ async fn sealed(mut response: Response) -> Response {
     for (name, value) in [
         (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "no-referrer"),
+        // With `no-referrer` a browser hides the origin of our own forms too, and then they look like another site's.
+        (header::REFERRER_POLICY, "same-origin"),
         (header::X_FRAME_OPTIONS, "DENY"),
         (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
         (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
@@ -461,3 +462,6 @@ fn shown(status: StatusCode, page: &impl Template) -> Response {
         Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, "the page could not be written").into_response(),
     }
 }
+
+#[cfg(test)]
+mod tests;

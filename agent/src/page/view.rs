@@ -73,7 +73,7 @@ pub(super) struct StatusLine {
 }
 
 impl StatusLine {
-    fn new(site: &Site, status: Status) -> Self {
+    fn new(site: &Site, status: &Status) -> Self {
         let now = (site.clock)();
         let mut facts = vec![count(status.items, "item", "items"), count(status.chunks, "passage", "passages")];
         if status.pending > 0 {
@@ -121,7 +121,7 @@ impl SearchPage {
         let words = marks::plain(asked.q.trim());
         Self {
             title: if words.is_empty() { "hearth".into() } else { format!("{} – hearth", marks::cut(&words, 60)) },
-            status: status.map(|status| StatusLine::new(site, status)),
+            status: status.map(|status| StatusLine::new(site, &status)),
             filtered: filters.iter().any(|filter| !filter.trim().is_empty()),
             asked: asked.clone(),
             modes: modes.into(),
@@ -189,7 +189,7 @@ fn hidden(redactions: &BTreeMap<String, u32>) -> String {
 }
 
 /// The address of an item's page. An id may be anything, so all but letters and digits is written as its number.
-fn item_link(id: &str) -> String {
+pub(super) fn item_link(id: &str) -> String {
     let mut out = String::from("/item/");
     for byte in id.bytes() {
         match byte {
@@ -209,6 +209,8 @@ pub(super) struct ItemPage {
     place: String,
     rows: Vec<(&'static str, String)>,
     text: String,
+    /// Whether it is read rather than laid out in columns.
+    prose: bool,
     headings: Vec<String>,
 }
 
@@ -238,6 +240,7 @@ impl ItemPage {
                 ("id", item.id.to_string()),
             ],
             text: marks::plain_lines(&shown.text),
+            prose: matches!(item.format.as_str(), "markdown" | "html" | "text" | "plain-text" | "mail"),
             headings,
         }
     }
@@ -294,6 +297,6 @@ impl SessionsPage {
             })
             .collect();
         sessions.sort_by_key(|session| !session.lives);
-        Self { status: status.map(|status| StatusLine::new(site, status)), key: site.form_key.clone(), sessions }
+        Self { status: status.map(|status| StatusLine::new(site, &status)), key: site.form_key.clone(), sessions }
     }
 }
