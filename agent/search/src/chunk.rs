@@ -19,6 +19,8 @@ pub const CHUNK_BYTES_MAX: usize = 2_000;
 const HEADING_TOKENS_MAX: usize = 40;
 /// A heading line longer than this is cut.
 const HEADING_CHARS_MAX: usize = 120;
+/// Settings at the beginning of a Markdown file have no more lines than this; otherwise their mark is a ruled line.
+const FRONT_MATTER_LINES_MAX: usize = 200;
 /// What stands between two headings of a path.
 const HEADING_JOINT: &str = " › ";
 /// Neighbours up to this share of a chunk away decide together where a chunk begins: a third keeps chunks well filled and
@@ -108,18 +110,17 @@ fn sections(text: &str, format: Format) -> Vec<Section> {
     let mut block: Option<Range<usize>> = None;
     let mut fence: Option<(char, usize)> = None;
     let mut bare: Option<Range<usize>> = None; // a heading that has nothing under it so far
-    let mut lines = lines(text).peekable();
     let close = |block: &mut Option<Range<usize>>, sections: &mut Vec<Section>| {
         if let (Some(block), Some(section)) = (block.take(), sections.last_mut()) {
             section.blocks.push(block);
         }
     };
     let markdown = format == Format::Markdown;
-    let mut front_matter = markdown && text.lines().next().is_some_and(|line| line.trim_end() == "---");
-    while let Some(range) = lines.next() {
+    let mut front_matter = markdown && has_front_matter(text);
+    for range in lines(text) {
         let line = text[range.clone()].trim_end();
         let begins = range.start == 0;
-        if front_matter && !begins && matches!(line, "---" | "...") {
+        if front_matter && !begins && ends_front_matter(line) {
             front_matter = false;
             close(&mut block, &mut sections);
             continue;
@@ -164,6 +165,16 @@ fn sections(text: &str, format: Format) -> Vec<Section> {
     close(&mut block, &mut sections);
     keep_bare(&mut bare, &mut sections, &levels, 0);
     sections
+}
+
+/// Does a text begin with a block of settings, in which a `#` is a comment?
+fn has_front_matter(text: &str) -> bool {
+    let mut lines = text.lines().take(FRONT_MATTER_LINES_MAX).map(str::trim_end);
+    lines.next() == Some("---") && lines.any(ends_front_matter)
+}
+
+fn ends_front_matter(line: &str) -> bool {
+    matches!(line, "---" | "...")
 }
 
 /// A heading with nothing under it, not even a deeper heading, is a text of its own, so that it can be found.
@@ -358,7 +369,7 @@ fn sentences(text: &str, block: Range<usize>) -> Vec<Range<usize>> {
         }
         line = false;
         match c {
-            '.' | '!' | '?' | '…' | ';' | ':' if !(spaced && ended) => ended = matches!(c, '.' | '!' | '?' | '…'),
+            '.' | '!' | '?' | '…' => ended = true,
             '。' | '！' | '？' | '．' => {
                 // No space follows these.
                 (ended, spaced) = (true, true);

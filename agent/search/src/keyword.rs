@@ -212,7 +212,7 @@ impl Keyword {
 
     /// Removes from the files whatever was deleted: until then, deleted words lie in segments that have others too.
     ///
-    /// Call it after the commit of a `forget`. When it returns, no file holds a word of a deleted chunk, unless a search
+    /// Call it after the commit of a `forget`, since what is not committed is dropped. When it returns, no file holds a word of a deleted chunk, unless a search
     /// is still running on the state before; call it again then.
     pub fn purge(&mut self) -> Result<(), KeywordError> {
         self.rest()?;
@@ -372,8 +372,8 @@ impl Reader {
             vec![(Occur::Must, Box::new(BooleanQuery::new(wanted)))]
         };
         for words in &question.without {
-            if let Some(phrase) = self.phrase(words) {
-                clauses.push((Occur::MustNot, phrase));
+            if let Some(excluded) = self.excluded(words) {
+                clauses.push((Occur::MustNot, excluded));
             }
         }
         self.filters(filter, &mut clauses);
@@ -409,27 +409,39 @@ impl Reader {
         }
     }
 
-    /// These words next to one another.
+    /// What must not be there: any form of one word, or several words next to one another.
+    fn excluded(&self, words: &[Word]) -> Option<Box<dyn Query>> {
+        let [word] = words else { return self.phrase(words) };
+        let stemmed = stemmed(word);
+        let either = [self.fields.stem, self.fields.title].map(|field| -> Box<dyn Query> {
+            Box::new(TermQuery::new(Term::from_field_text(field, &stemmed), IndexRecordOption::Basic))
+        });
+        Some(Box::new(BooleanQuery::union(either.into())))
+    }
+
+    /// These words next to one another, in the text or in the title.
     fn phrase(&self, words: &[Word]) -> Option<Box<dyn Query>> {
-        let text = self.fields.text;
         let first = words.first()?.place;
-        let mut terms: Vec<(usize, Term)> = words
-            .iter()
-            .filter(|word| word.kind != WordKind::Whole)
-            .map(|word| (word.place - first, Term::from_field_text(text, &word.text)))
-            .collect();
+        let mut parts: Vec<&Word> = words.iter().filter(|word| word.kind != WordKind::Whole).collect();
         // The last character of a run is in the pair before it already, and inside a longer run it does not stand alone.
-        if words.len() > 1 && words[words.len() - 1].kind == WordKind::Single {
-            terms.pop();
+        if parts.len() > 1 && parts.last().is_some_and(|last| last.kind == WordKind::Single) {
+            parts.pop();
         }
-        match terms.as_slice() {
-            [] => None,
-            [(_, term)] if words.len() == 1 && words[0].kind == WordKind::Single => {
-                Some(Box::new(FuzzyTermQuery::new_prefix(term.clone(), 0, true)))
+        if parts.is_empty() {
+            return None;
+        }
+        let within = |field| -> Box<dyn Query> {
+            let term = |word: &Word| Term::from_field_text(field, &word.text);
+            match parts.as_slice() {
+                [word] if word.kind == WordKind::Single => Box::new(FuzzyTermQuery::new_prefix(term(word), 0, true)),
+                [word] => Box::new(TermQuery::new(term(word), IndexRecordOption::WithFreqs)),
+                _ => Box::new(PhraseQuery::new_with_offset(
+                    parts.iter().map(|word| (word.place - first, term(word))).collect(),
+                )),
             }
-            [(_, term)] => Some(Box::new(TermQuery::new(term.clone(), IndexRecordOption::WithFreqs))),
-            _ => Some(Box::new(PhraseQuery::new_with_offset(terms))),
-        }
+        };
+        let either = vec![within(self.fields.text), within(self.fields.title_text)];
+        Some(Box::new(BooleanQuery::union(either)))
     }
 
     fn filters(&self, filter: &Filter<'_>, clauses: &mut Vec<(Occur, Box<dyn Query>)>) {
@@ -594,6 +606,7 @@ struct Fields {
     text: Field,
     stem: Field,
     title: Field,
+    title_text: Field,
     path: Field,
     source: Field,
     kind: Field,
@@ -617,6 +630,7 @@ fn schema() -> (Schema, Fields) {
         text: schema.add_text_field("text", words(IndexRecordOption::WithFreqsAndPositions)),
         stem: schema.add_text_field("stem", words(IndexRecordOption::WithFreqs)),
         title: schema.add_text_field("title", words(IndexRecordOption::WithFreqs)),
+        title_text: schema.add_text_field("title_text", words(IndexRecordOption::WithFreqsAndPositions)),
         path: schema.add_text_field("path", words(IndexRecordOption::WithFreqs)),
         source: schema.add_text_field("source", STRING),
         kind: schema.add_text_field("kind", STRING),
@@ -629,7 +643,7 @@ impl Fields {
     fn document(&self, doc: &ChunkDoc<'_>) -> TantivyDocument {
         let (high, low) = doc.chunk.as_bytes().split_first_chunk::<8>().expect("an id has 16 bytes");
         let low = low.first_chunk::<8>().expect("an id has 16 bytes");
-        let text = words(doc.text);
+        let (text, title) = (words(doc.text), words(doc.title));
         let mut document = TantivyDocument::default();
         document.add_bytes(self.chunk, doc.chunk.as_bytes());
         document.add_u64(self.chunk_high, u64::from_be_bytes(*high));
@@ -639,7 +653,8 @@ impl Fields {
         document.add_bytes(self.session, doc.session.as_bytes());
         document.add_pre_tokenized_text(self.stem, tokens(&text, stemmed));
         document.add_pre_tokenized_text(self.text, tokens(&text, |word| word.text.clone()));
-        document.add_pre_tokenized_text(self.title, tokens(&words(doc.title), stemmed));
+        document.add_pre_tokenized_text(self.title, tokens(&title, stemmed));
+        document.add_pre_tokenized_text(self.title_text, tokens(&title, |word| word.text.clone()));
         document.add_pre_tokenized_text(self.path, tokens(&words(doc.path), |word| word.text.clone()));
         document.add_text(self.source, doc.source);
         document.add_text(self.kind, doc.kind);

@@ -184,7 +184,7 @@ mod tests {
                 long,
                 "passport photographs",
                 60,
-                "…The [passport] renewal form needs two [photographs].…",
+                "…The [passport] renewal form needs two [photographs]. More words…",
             ),
             ("no word of it", long, "dental", 30, "Nothing here at all. Still…"),
             ("stop words are not marked", "The state of the art.", "the art of", 80, "The state of the [art]."),
