@@ -4,5 +4,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    hearth_agent::cli::main(&hearth_agent::machine::Machine::default())
+    hearth_agent::cli::main(&hearth_agent::machine::Machine)
 }

@@ -44,15 +44,25 @@ fn resident_megabytes() -> f64 {
     line.trim().trim_end_matches(" kB").parse::<f64>().unwrap_or(0.0) / 1024.0
 }
 
-/// Runs something `times` times and gives the processor time of the quickest run in milliseconds.
-fn quickest(times: usize, mut run: impl FnMut()) -> f64 {
-    let mut best = f64::INFINITY;
-    for _ in 0..times {
-        let before = processor_seconds();
+/// Runs something until it has taken a quarter of a second, and gives the processor time of one run in milliseconds.
+///
+/// The kernel counts in steps of some milliseconds, so that a single run could not be told from none.
+fn millis(mut run: impl FnMut()) -> f64 {
+    run();
+    let (start, before) = (Instant::now(), processor_seconds());
+    let mut runs = 0.0;
+    while start.elapsed().as_millis() < 250 {
         run();
-        best = best.min(processor_seconds() - before);
+        runs += 1.0;
     }
-    best * 1000.0
+    (processor_seconds() - before) * 1000.0 / runs
+}
+
+/// The processor time of one run in milliseconds.
+fn once(run: impl FnOnce()) -> f64 {
+    let before = processor_seconds();
+    run();
+    (processor_seconds() - before) * 1000.0
 }
 
 fn engine(model: &Model, library: Option<&Path>) -> Result<Box<dyn Embedder>, Box<dyn Error>> {
@@ -65,7 +75,7 @@ fn engine(model: &Model, library: Option<&Path>) -> Result<Box<dyn Embedder>, Bo
 fn speed(library: Option<&Path>) -> Result<(), Box<dyn Error>> {
     println!("RSS at start                  {:8.1} MB", resident_megabytes());
     let mut model = None;
-    println!("tokenizer load                {:8.2} ms", quickest(1, || model = Some(Model::bundled())));
+    println!("tokenizer load                {:8.2} ms", once(|| model = Some(Model::bundled())));
     let model = model.ok_or("the line above made it")?;
     let before = processor_seconds();
     let mut engine = engine(&model, library)?;
@@ -73,9 +83,8 @@ fn speed(library: Option<&Path>) -> Result<(), Box<dyn Error>> {
     println!("RSS with the model            {:8.1} MB", resident_megabytes());
     for tokens in [8, 20, 32, 64, 128, 256] {
         let text = "garden ".repeat(tokens - 2);
-        let runs = if tokens > 64 { 6 } else { 15 };
         let mut failed = None;
-        let millis = quickest(runs, || {
+        let millis = millis(|| {
             if let Err(error) = engine.embed(&text) {
                 failed = Some(error);
             }
@@ -94,17 +103,17 @@ fn speed(library: Option<&Path>) -> Result<(), Box<dyn Error>> {
         vectors.insert(ChunkId::from_bytes(n.to_be_bytes()), &dice.direction()?.quantize());
     }
     let question = dice.direction()?;
-    println!("scan of 100,000 vectors       {:8.2} ms", quickest(20, || drop(vectors.nearest(&question, 100))));
+    println!("scan of 100,000 vectors       {:8.2} ms", millis(|| drop(vectors.nearest(&question, 100))));
     println!("RSS with 100,000 vectors      {:8.1} MB", resident_megabytes());
     let mut segment = Vec::new();
     println!(
         "segment write                 {:8.1} ms",
-        quickest(1, || vectors.write_segment(&mut segment).unwrap_or(()))
+        once(|| vectors.write_segment(&mut segment).unwrap_or(()))
     );
     let mut again = Vectors::new(model.id());
     println!(
         "segment read                  {:8.1} ms",
-        quickest(1, || again.read_segment(&segment).map(drop).unwrap_or(()))
+        once(|| again.read_segment(&segment).map(drop).unwrap_or(()))
     );
     println!("segment bytes per vector      {:8.1}", segment.len() as f64 / 100_000.0);
     drop((vectors, again, segment));
@@ -124,7 +133,7 @@ fn speed(library: Option<&Path>) -> Result<(), Box<dyn Error>> {
     );
     let reader = keyword.reader();
     for question in ["w12 w345 w6789", "w1 w2 w3", "nosuchword", "\"w1 w2\""] {
-        let millis = quickest(10, || drop(reader.search(question, 100, &Filter::default())));
+        let millis = millis(|| drop(reader.search(question, 100, &Filter::default())));
         println!("keyword search {question:15}{millis:8.2} ms");
     }
     println!("RSS at the end                {:8.1} MB", resident_megabytes());
