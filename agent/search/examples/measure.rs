@@ -106,15 +106,9 @@ fn speed(library: Option<&Path>) -> Result<(), Box<dyn Error>> {
     println!("scan of 100,000 vectors       {:8.2} ms", millis(|| drop(vectors.nearest(&question, 100))));
     println!("RSS with 100,000 vectors      {:8.1} MB", resident_megabytes());
     let mut segment = Vec::new();
-    println!(
-        "segment write                 {:8.1} ms",
-        once(|| vectors.write_segment(&mut segment).unwrap_or(()))
-    );
+    println!("segment write                 {:8.1} ms", once(|| vectors.write_segment(&mut segment).unwrap_or(())));
     let mut again = Vectors::new(model.id());
-    println!(
-        "segment read                  {:8.1} ms",
-        once(|| again.read_segment(&segment).map(drop).unwrap_or(()))
-    );
+    println!("segment read                  {:8.1} ms", once(|| again.read_segment(&segment).map(drop).unwrap_or(())));
     println!("segment bytes per vector      {:8.1}", segment.len() as f64 / 100_000.0);
     drop((vectors, again, segment));
     let mut keyword = Keyword::open(Arc::new(Memory::default()))?;

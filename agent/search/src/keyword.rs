@@ -41,8 +41,7 @@ const ENOUGH: usize = 5;
 const ONE_TYPO_CHARS: usize = 5;
 const TWO_TYPOS_CHARS: usize = 9;
 /// What a match is worth beside one of the stem in the text, which is worth 1.
-const EXACT_BOOST: Score = 0.2;
-const TITLE_BOOST: Score = 0.4;
+const TITLE_BOOST: Score = 0.8;
 const PATH_BOOST: Score = 0.3;
 const TYPO_BOOST: Score = 0.5;
 
@@ -396,9 +395,6 @@ impl Reader {
         want(term(fields.stem, &stemmed), 1.0);
         want(term(fields.title, &stemmed), TITLE_BOOST);
         want(term(fields.path, &word.text), PATH_BOOST);
-        if stemmed != word.text {
-            want(term(fields.text, &word.text), EXACT_BOOST);
-        }
         if word.kind == WordKind::Single {
             let begins = FuzzyTermQuery::new_prefix(Term::from_field_text(fields.stem, &word.text), 0, true);
             want(Box::new(begins), 1.0);
@@ -473,7 +469,7 @@ impl Reader {
 /// How many letters of a word may be wrong.
 fn typos(word: &Word) -> u8 {
     match word.text.chars().count() {
-        _ if word.kind != WordKind::Plain || word.text.chars().any(|c| c.is_numeric()) => 0,
+        _ if word.kind != WordKind::Plain || word.text.chars().any(char::is_numeric) => 0,
         TWO_TYPOS_CHARS.. => 2,
         ONE_TYPO_CHARS.. => 1,
         _ => 0,

@@ -79,7 +79,7 @@ impl Tokenizer {
         }
         let id = |token: &'static str| model.vocab.get(token).copied().ok_or(TokenizerError::Missing(token));
         let (first, last, unknown) = (id("[CLS]")?, id("[SEP]")?, id("[UNK]")?);
-        let longest = model.vocab.keys().map(|piece| piece.len()).max().unwrap_or(0);
+        let longest = model.vocab.keys().map(String::len).max().unwrap_or(0);
         let (mut whole, mut continued) = (HashMap::new(), HashMap::new());
         for (piece, id) in model.vocab {
             match piece.strip_prefix(&model.continuing_subword_prefix) {

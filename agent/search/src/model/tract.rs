@@ -34,10 +34,10 @@ impl Tract {
         Ok(Self { plan, tokenizer: Arc::clone(&model.tokenizer) })
     }
 
-    fn run(&self, ids: Vec<i64>) -> TractResult<Vec<f32>> {
+    fn run(&self, ids: &[i64]) -> TractResult<Vec<f32>> {
         let length = ids.len();
         let mask = tensor1(&vec![1_i64; length]).into_shape(&[1, length])?;
-        let ids = tensor1(&ids).into_shape(&[1, length])?;
+        let ids = tensor1(ids).into_shape(&[1, length])?;
         let outputs = self.plan.run(tvec!(ids.into(), mask.into()))?;
         let embedding = outputs[0].to_plain_array_view::<f32>()?;
         Ok(embedding.iter().copied().collect())
@@ -54,7 +54,7 @@ impl Embedder for Tract {
     fn embed(&mut self, text: &str) -> Result<Embedding, EmbedError> {
         let ids = ids(&self.tokenizer, text);
         let tokens = ids.len();
-        let numbers = self.run(ids).map_err(|error| EmbedError::Engine {
+        let numbers = self.run(&ids).map_err(|error| EmbedError::Engine {
             backend: BACKEND,
             tokens,
             reason: format!("{error:#}"),
