@@ -77,7 +77,7 @@ impl Home {
         let begun = Instant::now();
         loop {
             let status = self.json(&["status"]);
-            let sources = self.json(&["source", "list"]);
+            let sources = self.json(&["source"]);
             let scanned = sources["sources"][0]["scanned_at"].is_u64();
             if scanned && status["activity"] == "idle" && status["pending"] == 0 {
                 return status;

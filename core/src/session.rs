@@ -337,6 +337,9 @@ pub struct PrivateTime {
     pub to: Moment,
 }
 
+/// File systems tell times coarsely (the kernel's tick, a whole second, FAT's two): what seems to have changed this shortly before a
+/// private time may have changed in it, and stays out too.
+pub const TIME_STAMP_SLACK: Duration = Duration::from_secs(2);
 /// How long private times are remembered: a file that last changed in one stays out that long.
 pub const PRIVATE_MEMORY: Duration = Duration::from_secs(400 * 24 * 3600);
 /// The most private times that are remembered; the oldest two neighbours are joined beyond, which forgets nothing.
@@ -474,7 +477,7 @@ impl Gate {
             State::Private { until, .. } => return Err(Refusal::Private(until)),
             State::Closed { .. } | State::Expired { .. } => return Err(Refusal::Ended),
         }
-        if self.private.iter().any(|time| time.from <= changed && changed <= time.to) {
+        if self.private.iter().any(|time| time.from - TIME_STAMP_SLACK <= changed && changed <= time.to) {
             return Err(Refusal::ChangedInPrivate);
         }
         Ok(Permit { session: session.id, space: session.space })
@@ -682,7 +685,7 @@ mod tests {
                     _ => { gate.handle(now, Event::Tick); }
                 }
                 if model.1.is_some_and(|end| end <= now) { model = (false, None, false); }
-                let admitted = gate.admit(now, "files", b"/a/x", NOW - Duration::from_millis(1));
+                let admitted = gate.admit(now, "files", b"/a/x", NOW - MINUTE);
                 prop_assert_eq!(admitted.is_ok(), !model.0, "{:?} {:?}", admitted, gate);
                 prop_assert!(gate.admit(now, "files", b"/b/x", NOW).is_err());
             }

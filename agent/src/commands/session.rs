@@ -36,8 +36,8 @@ struct Open {
     /// Why, in your words; shown with every hit
     #[arg(long)]
     purpose: String,
-    /// A folder to capture, with all below it; may be repeated
-    #[arg(long = "folder", value_name = "DIR", required = true)]
+    /// A folder to capture, with all below it; may be repeated; not needed for a source that has no folders
+    #[arg(long = "folder", value_name = "DIR", required_unless_present = "sources")]
     folders: Vec<PathBuf>,
     /// A folder to leave out; may be repeated
     #[arg(long, value_name = "DIR")]

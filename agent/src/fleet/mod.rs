@@ -322,7 +322,7 @@ mod tests {
     async fn nothing_leaves_when_the_gate_says_no() {
         let listening = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has ports");
         let mut fleet = Fleet::new(listening.local_addr().expect("bound"), identity(1).public());
-        fleet.config.permit_egress = Box::new(|_| Err("egress to the fleet is switched off".into()));
+        fleet.config.permit_egress = Box::new(|| Err("egress to the fleet is switched off".into()));
         let reason = fleet.until(|standing| matches!(standing, Standing::Waiting { .. })).await.to_string();
         assert!(reason.contains("is not permitted: egress to the fleet is switched off"), "{reason}");
         listening.set_nonblocking(true).expect("a socket");
@@ -336,8 +336,7 @@ mod tests {
         let mut fleet = Fleet::new(at, identity(1).public());
         let permitted = Arc::new(AtomicU32::new(0));
         let asked = Arc::clone(&permitted);
-        fleet.config.permit_egress = Box::new(move |address| {
-            assert_eq!(*address, at);
+        fleet.config.permit_egress = Box::new(move || {
             asked.fetch_add(1, Ordering::SeqCst);
             Ok(())
         });

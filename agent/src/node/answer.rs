@@ -394,6 +394,11 @@ impl Node {
         if terms.purpose.len() > PURPOSE_MAX {
             return Err(Failure::new(FailureKind::Usage, format!("a purpose has at most {PURPOSE_MAX} bytes")));
         }
+        let takes_files = terms.sources.is_empty() || terms.sources.iter().any(|source| source == "files");
+        if takes_files && terms.folders.is_empty() {
+            let message = "name the folders to capture with `--folder`; a session does not take every file of this machine";
+            return Err(Failure::new(FailureKind::Usage, message));
+        }
         for source in &terms.sources {
             if !super::sources::IDS.contains(&source.as_str()) {
                 let message = format!("there is no source of that name; there are {}", super::sources::IDS.join(", "));
