@@ -1,7 +1,7 @@
 //! One device: the daemon and the `hearth` command.
 //!
 //! All IO of a node happens here; what is decided is decided in `hearth-core`.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod ask;
 pub mod bench;
@@ -14,6 +14,7 @@ pub mod egress;
 pub mod fleet;
 pub mod machine;
 pub mod node;
+pub mod os;
 pub mod page;
 pub mod serve;
 pub mod store;

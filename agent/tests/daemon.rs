@@ -158,11 +158,14 @@ fn survive_kills(kills: usize) {
     let mut dice = Dice(2026);
     let mut before: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut touched: Vec<PathBuf> = Vec::new();
+    let mut slowest = Duration::ZERO;
     for number in 0..kills {
         let daemon = home.up();
         // One in five is killed before it is ready.
         if dice.below(5) > 0 {
+            let begun = Instant::now();
             daemon.ready();
+            slowest = slowest.max(begun.elapsed());
             for _ in 0..dice.below(4) {
                 let path = home.notes().join(format!("written-{}.md", dice.below(12)));
                 match dice.below(3) {
@@ -172,8 +175,8 @@ fn survive_kills(kills: usize) {
                 touched.push(path);
             }
         }
-        let wait = Duration::from_millis(dice.below(2_500));
-        assert!(daemon.ready.recv_timeout(wait).is_err() || wait > Duration::ZERO);
+        // The moment of the kill is what is tried here; nothing is waited for.
+        thread::sleep(Duration::from_millis(dice.below(1_500)));
         daemon.kill();
 
         let checked = home.json(&["doctor"]);
@@ -199,10 +202,14 @@ fn survive_kills(kills: usize) {
     let on_disk = fs::read_dir(home.notes()).expect("listed").count();
     assert_eq!(kept.len(), on_disk, "everything that is on disk is captured, and nothing else");
     for (path, texts) in kept {
-        let text = fs::read_to_string(&path).expect("read");
         assert_eq!(texts.len(), 1, "{path}");
-        assert!(text.len().abs_diff(texts[0].len()) <= text.len() / 2 + 64, "{path} is whole");
+        if path.ends_with(".rs") {
+            let text = fs::read_to_string(&path).expect("read");
+            let redacted = hearth_text::Rules::standard().redact(hearth_text::Raw::new(text));
+            assert!(texts[0] == redacted.as_str(), "{path} is whole, but for its secrets");
+        }
     }
+    println!("{kills} kills, ready again after {} ms at most", slowest.as_millis());
 }
 
 #[test]

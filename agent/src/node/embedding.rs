@@ -117,8 +117,8 @@ impl Worker {
             match self.step() {
                 Ok(true) => self.rested = Instant::now(),
                 Ok(false) => {
-                    if self.rested.elapsed() > REST_AFTER {
-                        self.engine = None;
+                    if self.rested.elapsed() > REST_AFTER && self.engine.take().is_some() {
+                        crate::os::return_memory();
                     }
                     let span = if self.engine.is_some() { REST_AFTER } else { LOOK_EVERY };
                     seen = self.shared.work.wait(seen, span);

@@ -5,7 +5,8 @@
 use std::{
     collections::{BTreeMap, HashSet},
     sync::{
-        Arc, Condvar, Mutex,
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
         mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     },
     thread::JoinHandle,
@@ -31,6 +32,8 @@ use crate::{
 const QUEUE: usize = 32;
 const BATCH_COUNT: usize = 256;
 const BATCH_BYTES: usize = 4 << 20;
+/// After so long without work the keyword index's writer is let go.
+const WRITER_REST: Duration = Duration::from_secs(20);
 const BATCH_AFTER: Duration = Duration::from_millis(200);
 
 /// Something to be stored, or to be done to what is.
@@ -80,14 +83,14 @@ impl Ticket {
 pub(crate) struct Intake {
     queue: Option<SyncSender<Work>>,
     thread: Option<JoinHandle<()>>,
-    busy: Arc<(Mutex<bool>, Condvar)>,
+    busy: Arc<AtomicBool>,
 }
 
 impl Intake {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         let (queue, works) = sync_channel(QUEUE);
-        let busy = Arc::new((Mutex::new(false), Condvar::new()));
-        let mut line = Line { shared, batch: Batch::default(), busy: Arc::clone(&busy) };
+        let busy = Arc::new(AtomicBool::new(false));
+        let mut line = Line { shared, batch: Batch::default(), busy: Arc::clone(&busy), rested: true };
         let thread = std::thread::Builder::new().name("intake".into()).spawn(move || line.run(&works));
         Self { queue: Some(queue), thread: Some(thread.expect("the system gives a thread at start")), busy }
     }
@@ -99,7 +102,7 @@ impl Intake {
 
     /// Whether something is being stored right now.
     pub(crate) fn is_busy(&self) -> bool {
-        *lock(&self.busy.0)
+        self.busy.load(Ordering::SeqCst)
     }
 
     /// Waits until everything queued so far is stored and findable by word.
@@ -131,7 +134,8 @@ struct Batch {
 struct Line {
     shared: Arc<Shared>,
     batch: Batch,
-    busy: Arc<(Mutex<bool>, Condvar)>,
+    busy: Arc<AtomicBool>,
+    rested: bool,
 }
 
 impl Line {
@@ -140,8 +144,14 @@ impl Line {
         loop {
             match works.recv_timeout(wait) {
                 Ok(work) => {
-                    *lock(&self.busy.0) = true;
+                    self.busy.store(true, Ordering::SeqCst);
+                    self.rested = false;
                     if let Err(error) = self.take(work) {
+                        self.complain(&error);
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) if self.rested => {
+                    if let Err(error) = self.shared.rest_words() {
                         self.complain(&error);
                     }
                 }
@@ -166,8 +176,13 @@ impl Line {
         match self.shared.commit_words_if_due(&mut writer) {
             Ok(Some(wait)) => wait,
             Ok(None) => {
-                *lock(&self.busy.0) = false;
-                Duration::from_secs(3600)
+                self.busy.store(false, Ordering::SeqCst);
+                if self.rested {
+                    return Duration::from_secs(3600);
+                }
+                // Nothing came for a while: the index writer's buffers go back.
+                self.rested = true;
+                WRITER_REST
             }
             Err(error) => {
                 drop(writer);

@@ -442,6 +442,16 @@ impl Shared {
         Ok(())
     }
 
+    /// Lets go of the keyword index's writer, which holds memory while it exists.
+    pub(crate) fn rest_words(&self) -> Result<(), NodeError> {
+        let mut writer = self.writer();
+        if writer.uncommitted.is_none() && !writer.behind {
+            writer.keyword.rest()?;
+            crate::os::return_memory();
+        }
+        Ok(())
+    }
+
     /// Writes the vectors that are only in memory.
     pub(crate) fn save_vectors(&self, writer: &Writer) -> Result<(), NodeError> {
         let keep = |chunk: hearth_core::ChunkId| {
@@ -652,21 +662,17 @@ impl Entry {
 
 fn add_words(keyword: &mut Keyword, body: &Body, item: &ItemRecord) -> Result<(), NodeError> {
     for passage in &body.passages {
-        let text = body.passage(passage);
-        let with_heading;
-        let text = if passage.heading.is_empty() {
-            text
-        } else {
-            with_heading = format!("{}\n{text}", passage.heading);
-            &with_heading
+        let title = match passage.heading.as_str() {
+            "" => item.meta.title.clone(),
+            heading => format!("{}\n{heading}", item.meta.title),
         };
         keyword.add(&ChunkDoc {
             chunk: passage.id,
             item: item.meta.item,
             document: item.document,
             session: item.meta.session,
-            text,
-            title: &item.meta.title,
+            text: body.passage(passage),
+            title: &title,
             path: item.meta.path.as_deref().unwrap_or_default(),
             source: &item.meta.source,
             kind: &item.meta.format,

@@ -44,6 +44,7 @@ impl Node {
         }
         if self.shared.finder.rest(self.shared.settings.rest_after) {
             lock(&self.shared.vectors).unload();
+            crate::os::return_memory();
         }
         let wait = self.shared.gate().poll_timeout().map_or(LOOK_EVERY, |end| end.since(at).min(LOOK_EVERY));
         Ok(wait.max(Duration::from_millis(50)))
