@@ -9,7 +9,7 @@ use crate::values::{Dress, Look, Strength, is_random, is_secret, is_stand_in};
 mod names;
 
 pub(crate) use names::HINTS;
-use names::{Name, in_name, name_at};
+use names::{Name, name_at};
 
 /// So much of a value is judged; one that is longer is hidden to its end.
 const VALUE_MAX: usize = 512;

@@ -366,7 +366,7 @@ pub(super) struct Name {
     pub(super) class: Class,
 }
 
-pub(super) fn in_name(byte: u8) -> bool {
+fn in_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'$') || byte >= 0x80
 }
 
