@@ -30,7 +30,8 @@ fn usage(message: impl Into<String>) -> Failure {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    fs::read(path).map_err(|error| Failure::new(FailureKind::NotFound, format!("{} cannot be read: {error}", path.display())))
+    fs::read(path)
+        .map_err(|error| Failure::new(FailureKind::NotFound, format!("{} cannot be read: {error}", path.display())))
 }
 
 /// The rows of an `fvecs` or `ivecs` file: a length, then that many words of four bytes.
@@ -105,7 +106,8 @@ fn embed(file: &Path, model: &Model, library: Option<&Path>) -> Result<Value, Fa
     if texts.is_empty() {
         return Err(usage("there are no texts to embed in this file"));
     }
-    let tokens: usize = texts.iter().map(|text| model.tokenizer().encode(text, hearth_search::model::TOKENS_MAX).len()).sum();
+    let tokens: usize =
+        texts.iter().map(|text| model.tokenizer().encode(text, hearth_search::model::TOKENS_MAX).len()).sum();
     let failed = |error: hearth_search::model::ModelError| Failure::new(FailureKind::Failed, error.to_string());
     let mut engines: Vec<Box<dyn Embedder>> = vec![model.with_tract().map_err(failed)?];
     if let Some(library) = library {

@@ -31,7 +31,9 @@ impl EgressGate {
     pub fn permit(&self, host: &str, port: u16, purpose: Purpose) -> Result<(), String> {
         let verdict = self.policy.decide(host, port, purpose);
         let event = Event::Egress { purpose: purpose.name().into(), allowed: verdict.is_ok(), port };
-        self.node.audit(event).map_err(|error| format!("the audit log could not be written, so nothing is sent: {error}"))?;
+        self.node
+            .audit(event)
+            .map_err(|error| format!("the audit log could not be written, so nothing is sent: {error}"))?;
         verdict.map_err(|forbidden| forbidden.to_string())
     }
 }
@@ -52,7 +54,8 @@ mod tests {
         let gate = EgressGate::new(vec![Allowed { host: "nas.home".into(), port: 7843, purpose }], Arc::clone(&node));
         assert!(gate.permit("nas.home", 7843, purpose).is_ok());
         assert!(gate.permit("192.0.2.7", 443, purpose).expect_err("nobody named it").contains("not allowed"));
-        let audited: Audited = serde_json::from_value(node.answer(Ask::Audit { last: 9 }).expect("read")).expect("an answer");
+        let audited: Audited =
+            serde_json::from_value(node.answer(Ask::Audit { last: 9 }).expect("read")).expect("an answer");
         let asked: Vec<bool> = audited
             .entries
             .iter()

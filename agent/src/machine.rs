@@ -83,7 +83,10 @@ impl Agent for Machine {
         let line = |row: capture::FormatRow| FormatLine {
             format: row.format.map_or_else(|| row.name.clone(), |format| format.to_string()),
             extensions: row.extensions.iter().map(|extension| (*extension).to_owned()).collect(),
-            support: serde_json::to_value(row.support).ok().and_then(|v| Some(v.as_str()?.to_owned())).unwrap_or_default(),
+            support: serde_json::to_value(row.support)
+                .ok()
+                .and_then(|v| Some(v.as_str()?.to_owned()))
+                .unwrap_or_default(),
             notes: row.notes.into(),
         };
         capture::formats().into_iter().map(line).collect()
@@ -91,7 +94,11 @@ impl Agent for Machine {
 
     fn features(&self, config: &Config) -> Vec<Feature> {
         let features = hearth_search::features(library(config));
-        let feature = |feature: hearth_search::Feature| Feature { name: feature.name.into(), on: feature.available, why: feature.why };
+        let feature = |feature: hearth_search::Feature| Feature {
+            name: feature.name.into(),
+            on: feature.available,
+            why: feature.why,
+        };
         features.into_iter().map(feature).collect()
     }
 
@@ -142,7 +149,10 @@ impl Local {
         for part in ["state", "index"] {
             match std::fs::remove_dir_all(self.root.join(part)) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(Failure::new(FailureKind::Failed, format!("the old {part} cannot be removed: {error}")));
+                    return Err(Failure::new(
+                        FailureKind::Failed,
+                        format!("the old {part} cannot be removed: {error}"),
+                    ));
                 }
                 _ => {}
             }
@@ -212,13 +222,15 @@ impl AtWork {
                     }
                 }
             };
-            std::thread::Builder::new().name("upkeep".into()).spawn(run).map_err(|error| {
-                Failure::new(FailureKind::Failed, format!("the system gives no thread: {error}"))
-            })?
+            std::thread::Builder::new()
+                .name("upkeep".into())
+                .spawn(run)
+                .map_err(|error| Failure::new(FailureKind::Failed, format!("the system gives no thread: {error}")))?
         };
         let (standing, standing_seen) = tokio::sync::watch::channel(Standing::default());
         let fleet = begin_reports(&config, &node, standing, &stop)?;
-        let answers = AtWorkAnswers { local, started_at: now(), stop, standing: standing_seen, reports: fleet.is_some() };
+        let answers =
+            AtWorkAnswers { local, started_at: now(), stop, standing: standing_seen, reports: fleet.is_some() };
         let device_key = key_text(node.identity());
         Ok(Self { answers: Arc::new(answers), device_key, upkeep: Some(upkeep), fleet })
     }
@@ -233,7 +245,8 @@ fn begin_reports(
 ) -> Result<Option<tokio::task::JoinHandle<()>>, Failure> {
     let Some(address) = &config.coordinator.address else { return Ok(None) };
     let Some(key) = &config.coordinator.key else {
-        let message = "`coordinator.address` is set but `coordinator.key` is not; `hearth-coordinator key` shows the key";
+        let message =
+            "`coordinator.address` is set but `coordinator.key` is not; `hearth-coordinator key` shows the key";
         return Err(Failure::new(FailureKind::Usage, message));
     };
     let coordinator_key = hearth_link::identity::key_from_text(&key.to_string())
@@ -280,7 +293,9 @@ impl Answers for AtWorkAnswers {
                 let mut status: Status = self.local.node()?.status()?;
                 status.daemon = true;
                 status.started_at = Some(self.started_at);
-                if self.reports && let Standing::Waiting { reason, .. } = &*self.standing.borrow() {
+                if self.reports
+                    && let Standing::Waiting { reason, .. } = &*self.standing.borrow()
+                {
                     status.notices.push(format!("the coordinator is not reached: {reason}"));
                 }
                 Ok(serde_json::to_value(status).expect("plain data"))
@@ -347,12 +362,15 @@ fn model(config: &Config) -> Result<Model, Failure> {
     let Some(path) = &config.embed.model else { return Ok(Model::bundled()) };
     let failed = |message: String| Failure::new(FailureKind::Failed, message);
     let read = |path: &Path| {
-        std::fs::read(path).map_err(|error| failed(format!("{} cannot be read: {error}; correct `embed.model`", path.display())))
+        std::fs::read(path)
+            .map_err(|error| failed(format!("{} cannot be read: {error}; correct `embed.model`", path.display())))
     };
     let onnx = read(path.as_path())?;
     let tokenizer = read(&path.as_path().with_file_name("tokenizer.json"))?;
     let Some(pin) = &config.embed.model_sha256 else {
-        return Err(failed("`embed.model` is set but `embed.model-sha256` is not; a model is used only when it is pinned".into()));
+        return Err(failed(
+            "`embed.model` is set but `embed.model-sha256` is not; a model is used only when it is pinned".into(),
+        ));
     };
     let expected = Digests { onnx: *pin.bytes(), ..Digests::of(&[], &tokenizer) };
     Model::from_bytes(onnx, &tokenizer, Some(expected)).map_err(|error| failed(error.to_string()))
@@ -416,4 +434,3 @@ fn sample(folders: &[PathBuf], config: &Config) -> Sample {
     sample.hidden.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     sample
 }
-

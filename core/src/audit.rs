@@ -163,7 +163,9 @@ impl Entry {
 
 /// Which entry of an audit log does not hold.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("audit entry {seq} does not follow from the one before it; it, or the one before it, was changed, taken out or put in")]
+#[error(
+    "audit entry {seq} does not follow from the one before it; it, or the one before it, was changed, taken out or put in"
+)]
 pub struct Broken {
     /// The position in the log.
     pub seq: u64,

@@ -60,7 +60,8 @@ impl Egress {
     /// # Errors
     /// When it may not, which is the default.
     pub fn decide(&self, host: &str, port: u16, purpose: Purpose) -> Result<(), Forbidden> {
-        let named = |rule: &Allowed| rule.purpose == purpose && rule.port == port && rule.host.eq_ignore_ascii_case(host);
+        let named =
+            |rule: &Allowed| rule.purpose == purpose && rule.port == port && rule.host.eq_ignore_ascii_case(host);
         if self.allowed.iter().any(named) { Ok(()) } else { Err(Forbidden { purpose, port }) }
     }
 }

@@ -13,11 +13,7 @@ use hkdf::Hkdf;
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use crate::{
-    DeviceId, DocumentId, SpaceId,
-    delta::Kind,
-    id::NamingKey,
-};
+use crate::{DeviceId, DocumentId, SpaceId, delta::Kind, id::NamingKey};
 
 /// What may be sealed: text that redaction has let pass, or a record built from it. Raw text does not implement it.
 pub trait Plain {
@@ -27,7 +23,9 @@ pub trait Plain {
 
 /// Why sealed bytes did not open.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("sealed bytes do not open with this key; they are damaged, or belong to another document or another node's data folder")]
+#[error(
+    "sealed bytes do not open with this key; they are damaged, or belong to another document or another node's data folder"
+)]
 pub struct DoesNotOpen;
 
 /// Where in the fleet's history a sealed body stands. No two bodies share a place, so no (key, nonce) pair repeats, also not

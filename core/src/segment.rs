@@ -136,7 +136,9 @@ pub enum BadSegment {
     #[error("a log segment is not signed by the author it names")]
     Signature(#[from] Distrust),
     /// It does not follow the segment before it.
-    #[error("a log segment does not continue the log before it; segments are missing, or the log was restored from a backup")]
+    #[error(
+        "a log segment does not continue the log before it; segments are missing, or the log was restored from a backup"
+    )]
     Gap,
 }
 

@@ -121,7 +121,9 @@ impl State {
 }
 
 /// How carefully a session's things are to be treated.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize, JsonSchema, Encode, Decode)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize, JsonSchema, Encode, Decode,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Class {
     /// Could be published.
@@ -432,8 +434,14 @@ impl Gate {
 
     /// When time alone will change something.
     pub fn poll_timeout(&self) -> Option<Moment> {
-        let ends = self.sessions.values().filter(|session| !matches!(session.state, State::Closed { .. } | State::Expired { .. }));
-        ends.flat_map(|session| [session.state.timeout(), session.expires_at]).chain([self.hold.timeout()]).flatten().min()
+        let ends = self
+            .sessions
+            .values()
+            .filter(|session| !matches!(session.state, State::Closed { .. } | State::Expired { .. }));
+        ends.flat_map(|session| [session.state.timeout(), session.expires_at])
+            .chain([self.hold.timeout()])
+            .flatten()
+            .min()
     }
 
     /// The times that were private, and the one that is.
@@ -507,7 +515,9 @@ pub fn table() -> String {
         State::Closed { at: Moment::START },
         State::Expired { at: Moment::START },
     ];
-    let mut out = String::from("| state | pause | private | resume | its time is over | close | past the session's end |\n|---|---|---|---|---|---|---|\n");
+    let mut out = String::from(
+        "| state | pause | private | resume | its time is over | close | past the session's end |\n|---|---|---|---|---|---|---|\n",
+    );
     for state in states {
         out += &format!("| {}", state.name());
         for event in
@@ -587,10 +597,22 @@ mod tests {
             ("paused resumes", paused, NOW, Event::Resume, State::Open),
             ("paused waits for its time", paused, NOW, Event::Tick, paused),
             ("paused ends with its time", paused, NOW + MINUTE, Event::Tick, State::Open),
-            ("paused without a time stays", State::Paused { until: None }, NOW + MINUTE, Event::Tick, State::Paused { until: None }),
+            (
+                "paused without a time stays",
+                State::Paused { until: None },
+                NOW + MINUTE,
+                Event::Tick,
+                State::Paused { until: None },
+            ),
             ("paused closes", paused, NOW, Event::Close, closed),
             ("private beats pause", private, NOW, Event::Pause { until: None }, private),
-            ("private keeps its beginning", private, NOW + MINUTE, Event::Private { until: None }, State::Private { since: NOW, until: None }),
+            (
+                "private keeps its beginning",
+                private,
+                NOW + MINUTE,
+                Event::Private { until: None },
+                State::Private { since: NOW, until: None },
+            ),
             ("private resumes", private, NOW, Event::Resume, State::Open),
             ("private waits for its time", private, NOW, Event::Tick, private),
             ("private ends with its time", private, NOW + MINUTE, Event::Tick, State::Open),

@@ -12,7 +12,9 @@ use crate::merkle::Hash;
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Distrust {
     /// The signature is not one by this key over these bytes.
-    #[error("the signature does not belong to these bytes and this key; the message was damaged or forged, ask its author again")]
+    #[error(
+        "the signature does not belong to these bytes and this key; the message was damaged or forged, ask its author again"
+    )]
     BadSignature,
 }
 

@@ -196,6 +196,14 @@ impl Model {
         Ok(Self { onnx, tokenizer: Arc::new(Tokenizer::from_bytes(tokenizer)?), id: found.id() })
     }
 
+    /// The graph's bytes in the program, which need not stay in memory once an engine has read them; `None` of a model from elsewhere.
+    pub fn constant(&self) -> Option<&'static [u8]> {
+        match self.onnx {
+            Cow::Borrowed(bytes) => Some(bytes),
+            Cow::Owned(_) => None,
+        }
+    }
+
     /// What vectors of this model are filed under. Another model, or another tokenizer, has another id.
     pub fn id(&self) -> &str {
         &self.id

@@ -25,8 +25,8 @@ use super::{
 };
 use crate::{
     ask::{
-        Answers, Ask, Audited, Check, Checked, Exported, Failure, FailureKind, Held, Hold, Indexed, NewSession, Sessions, Shown,
-        SourceState, Sources, Status, Why,
+        Answers, Ask, Audited, Check, Checked, Exported, Failure, FailureKind, Held, Hold, Indexed, NewSession,
+        Sessions, Shown, SourceState, Sources, Status, Why,
     },
     capture::{Captured, Fingerprint, Format, display_name, path_name},
     store::{Position, StoreError, disk_usage, entropy},
@@ -41,7 +41,9 @@ impl From<NodeError> for Failure {
     fn from(error: NodeError) -> Self {
         let kind = match &error {
             NodeError::Store(StoreError::InUse(_)) => FailureKind::Busy,
-            NodeError::Store(StoreError::Newer { .. } | StoreError::ReadOnly { .. } | StoreError::NoKeys(_)) => FailureKind::Denied,
+            NodeError::Store(StoreError::Newer { .. } | StoreError::ReadOnly { .. } | StoreError::NoKeys(_)) => {
+                FailureKind::Denied
+            }
             _ => FailureKind::Failed,
         };
         let mut message = error.to_string();
@@ -102,7 +104,8 @@ impl Answers for Node {
 }
 
 fn json(answer: &impl Serialize) -> Result<Value, Failure> {
-    serde_json::to_value(answer).map_err(|error| Failure::new(FailureKind::Failed, format!("the answer could not be written: {error}")))
+    serde_json::to_value(answer)
+        .map_err(|error| Failure::new(FailureKind::Failed, format!("the answer could not be written: {error}")))
 }
 
 impl Node {
@@ -181,7 +184,8 @@ impl Node {
         }
         self.require_open()?;
         let gate = self.shared.gate();
-        let covered = |root: &PathBuf| gate.admit(now(), "files", &path_name(root), now()) != Err(session::Refusal::NoSession);
+        let covered =
+            |root: &PathBuf| gate.admit(now(), "files", &path_name(root), now()) != Err(session::Refusal::NoSession);
         let uncovered: Vec<PathBuf> = roots.iter().filter(|root| !covered(root)).cloned().collect();
         if !uncovered.is_empty() {
             self.open_session(&NewSession {
@@ -210,7 +214,10 @@ impl Node {
         if whole {
             Ok(ticket.counted())
         } else {
-            Err(Failure::new(FailureKind::Busy, "hearth is stopping; what was read is kept, and the rest is done at the next start"))
+            Err(Failure::new(
+                FailureKind::Busy,
+                "hearth is stopping; what was read is kept, and the rest is done at the next start",
+            ))
         }
     }
 
@@ -224,8 +231,9 @@ impl Node {
             text: String,
         }
         let begun = Instant::now();
-        let file = File::open(path)
-            .map_err(|error| Failure::new(FailureKind::NotFound, format!("the file to import cannot be opened: {error}")))?;
+        let file = File::open(path).map_err(|error| {
+            Failure::new(FailureKind::NotFound, format!("the file to import cannot be opened: {error}"))
+        })?;
         self.require_open()?;
         if !self.shared.is_on("import") {
             self.open_session(&NewSession {
@@ -243,14 +251,19 @@ impl Node {
         loop {
             let mut bytes = Vec::new();
             let read = lines.by_ref().take(LINE_MAX + 1).read_until(b'\n', &mut bytes);
-            let read = read.map_err(|error| Failure::new(FailureKind::Failed, format!("the import could not be read on: {error}")))?;
+            let read = read.map_err(|error| {
+                Failure::new(FailureKind::Failed, format!("the import could not be read on: {error}"))
+            })?;
             if read == 0 {
                 break;
             }
             number += 1;
             let place = format!("line {number}");
             if bytes.len() as u64 > LINE_MAX {
-                return Err(Failure::new(FailureKind::Usage, format!("{place} is longer than {LINE_MAX} bytes; split it")));
+                return Err(Failure::new(
+                    FailureKind::Usage,
+                    format!("{place} is longer than {LINE_MAX} bytes; split it"),
+                ));
             }
             if bytes.trim_ascii().is_empty() {
                 continue;
@@ -268,12 +281,20 @@ impl Node {
                 }
             };
             if line.id.is_empty() || line.id.len() > ID_MAX || line.id.chars().any(char::is_control) {
-                skip(&ticket, &self.shared, place.as_bytes(), "its id must have 1 to 512 bytes and no control characters");
+                skip(
+                    &ticket,
+                    &self.shared,
+                    place.as_bytes(),
+                    "its id must have 1 to 512 bytes and no control characters",
+                );
                 continue;
             }
             let title = line.title.filter(|title| !title.trim().is_empty());
             let (format, text) = match &title {
-                Some(title) => (Format::Markdown, format!("# {}\n\n{}", title.split_whitespace().collect::<Vec<_>>().join(" "), line.text)),
+                Some(title) => (
+                    Format::Markdown,
+                    format!("# {}\n\n{}", title.split_whitespace().collect::<Vec<_>>().join(" "), line.text),
+                ),
                 None => (Format::Text, line.text),
             };
             let captured = Captured {
@@ -308,7 +329,9 @@ impl Node {
             text: &'l str,
             item: &'l hearth_core::schema::Item,
         }
-        let failed = |error: std::io::Error| Failure::new(FailureKind::Failed, format!("the export could not be written: {error}"));
+        let failed = |error: std::io::Error| {
+            Failure::new(FailureKind::Failed, format!("the export could not be written: {error}"))
+        };
         let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
         let mut out = BufWriter::new(file);
         let mut items = 0;
@@ -322,7 +345,8 @@ impl Node {
                 Some(_) if !public.title.is_empty() => body.text().split_once("\n\n").map_or("", |(_, text)| text),
                 _ => body.text(),
             };
-            let line = serde_json::to_string(&Line { id, title: &public.title, text, item: &public }).expect("plain data");
+            let line =
+                serde_json::to_string(&Line { id, title: &public.title, text, item: &public }).expect("plain data");
             writeln!(out, "{line}").map_err(StoreError::io("writing the export"))?;
             items += 1;
             Ok(())
@@ -338,11 +362,13 @@ impl Node {
         let mut because = Vec::new();
         let folders = self.shared.folders();
         let explained = self.shared.files(&folders).why(&path, &self.shared.settings.limits);
-        let changed = std::fs::metadata(&path).ok().and_then(|meta| meta.modified().ok()).map_or_else(now, |modified| {
-            let since = modified.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-            Moment::from_millis(u64::try_from(since.as_millis()).unwrap_or(0))
-        });
-        let canonical = path.parent().and_then(|parent| Some(std::fs::canonicalize(parent).ok()?.join(path.file_name()?)));
+        let changed =
+            std::fs::metadata(&path).ok().and_then(|meta| meta.modified().ok()).map_or_else(now, |modified| {
+                let since = modified.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+                Moment::from_millis(u64::try_from(since.as_millis()).unwrap_or(0))
+            });
+        let canonical =
+            path.parent().and_then(|parent| Some(std::fs::canonicalize(parent).ok()?.join(path.file_name()?)));
         let canonical = canonical.map_or(name.clone(), |path| path_name(&path));
         let admitted = self.shared.gate().admit(now(), "files", &canonical, changed);
         because.push(self.redacted(&explained.sentence));
@@ -355,8 +381,12 @@ impl Node {
             (_, false) => "skipped",
         };
         match verdict {
-            "waiting" => because.push("it may be captured, and will be with the next scan; `hearth index` does it now".into()),
-            "skipped" if item.is_some() => because.push("an earlier version is still kept; `hearth forget --item` erases it".into()),
+            "waiting" => {
+                because.push("it may be captured, and will be with the next scan; `hearth index` does it now".into())
+            }
+            "skipped" if item.is_some() => {
+                because.push("an earlier version is still kept; `hearth forget --item` erases it".into())
+            }
             _ => {}
         }
         Ok(Why {
@@ -396,7 +426,8 @@ impl Node {
         }
         let takes_files = terms.sources.is_empty() || terms.sources.iter().any(|source| source == "files");
         if takes_files && terms.folders.is_empty() {
-            let message = "name the folders to capture with `--folder`; a session does not take every file of this machine";
+            let message =
+                "name the folders to capture with `--folder`; a session does not take every file of this machine";
             return Err(Failure::new(FailureKind::Usage, message));
         }
         for source in &terms.sources {
@@ -406,13 +437,20 @@ impl Node {
             }
         }
         let names = |paths: &[PathBuf]| -> Vec<session::Name> {
-            paths.iter().map(|path| session::Name(path_name(&std::fs::canonicalize(path).unwrap_or_else(|_| path.clone())))).collect()
+            paths
+                .iter()
+                .map(|path| session::Name(path_name(&std::fs::canonicalize(path).unwrap_or_else(|_| path.clone()))))
+                .collect()
         };
         let session = session::Session {
             id: SessionId::from_bytes(entropy()),
             space: self.shared.identity.space,
             purpose: self.redacted(&terms.purpose),
-            scope: session::Scope { sources: terms.sources.clone(), include: names(&terms.folders), exclude: names(&terms.exclude) },
+            scope: session::Scope {
+                sources: terms.sources.clone(),
+                include: names(&terms.folders),
+                exclude: names(&terms.exclude),
+            },
             class: terms.class,
             keep_days: terms.keep_days,
             visibility: session::Visibility::default(),
@@ -427,7 +465,9 @@ impl Node {
     }
 
     fn close_session(&self, id: SessionId) -> Result<Sessions, Failure> {
-        self.shared.change_gate(|gate| gate.handle_session(now(), id, session::Event::Close))?.ok_or_else(no_such_session)?;
+        self.shared
+            .change_gate(|gate| gate.handle_session(now(), id, session::Event::Close))?
+            .ok_or_else(no_such_session)?;
         self.shared.audit(audit::Event::SessionState { session: id, state: "closed".into() })?;
         self.sources.look_again();
         Ok(Sessions { sessions: self.shared.gate().session(id).cloned().into_iter().collect() })
@@ -471,7 +511,9 @@ impl Node {
         check(
             "log",
             match replayed {
-                Ok(notices) if notices.is_empty() => Ok(format!("{segments} segments, {changes} changes, {vectors} vectors, every signature holds")),
+                Ok(notices) if notices.is_empty() => {
+                    Ok(format!("{segments} segments, {changes} changes, {vectors} vectors, every signature holds"))
+                }
                 Ok(notices) => Err(notices.join("; ")),
                 Err(error) => Err(error.to_string()),
             },
@@ -479,7 +521,11 @@ impl Node {
         let (mut readable, mut unreadable) = (0_u64, 0_u64);
         self.shared.each_item(|item| {
             let body = self.shared.document(item.document)?.map(|record| self.shared.body(item.document, &record));
-            if matches!(body, Some(Ok(_))) { readable += 1 } else { unreadable += 1 }
+            if matches!(body, Some(Ok(_))) {
+                readable += 1
+            } else {
+                unreadable += 1
+            }
             Ok(())
         })?;
         check(
@@ -496,8 +542,13 @@ impl Node {
         check(
             "embedding",
             match dead {
-                0 => Ok(format!("{} of {} passages have a vector, {} documents wait", totals.embedded, totals.chunks, totals.pending)),
-                n => Err(format!("{n} documents failed too often; they are found by word only until `hearth state rebuild`")),
+                0 => Ok(format!(
+                    "{} of {} passages have a vector, {} documents wait",
+                    totals.embedded, totals.chunks, totals.pending
+                )),
+                n => Err(format!(
+                    "{n} documents failed too often; they are found by word only until `hearth state rebuild`"
+                )),
             },
         );
         check("model", Ok(format!("{} is as it was shipped or pinned", self.shared.model.id())));
@@ -505,12 +556,15 @@ impl Node {
         check(
             "disk",
             match free {
-                Ok(free) if free < 256 << 20 => Err(format!("{} MiB are free; hearth stops storing when none is left", free >> 20)),
+                Ok(free) if free < 256 << 20 => {
+                    Err(format!("{} MiB are free; hearth stops storing when none is left", free >> 20))
+                }
                 Ok(free) => Ok(format!("{} MiB are free", free >> 20)),
                 Err(error) => Err(format!("the free space is not known: {error}")),
             },
         );
-        let mode = std::fs::metadata(self.shared.folder.root()).map(|meta| std::os::unix::fs::PermissionsExt::mode(&meta.permissions()));
+        let mode = std::fs::metadata(self.shared.folder.root())
+            .map(|meta| std::os::unix::fs::PermissionsExt::mode(&meta.permissions()));
         check(
             "permissions",
             match mode {
@@ -519,7 +573,14 @@ impl Node {
             },
         );
         let year_2025 = Moment::from_millis(1_735_689_600_000);
-        check("clock", if now() > year_2025 { Ok("the clock is set".into()) } else { Err("the clock is not set; set it, or times of items are wrong".into()) });
+        check(
+            "clock",
+            if now() > year_2025 {
+                Ok("the clock is set".into())
+            } else {
+                Err("the clock is not set; set it, or times of items are wrong".into())
+            },
+        );
         Ok(Checked { checks })
     }
 

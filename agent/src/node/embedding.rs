@@ -83,9 +83,11 @@ impl Embedding {
             if self.shared.is_stopping() {
                 return Ok(false);
             }
-            let waits = self.shared.state.iter::<JobRecord>(Tree::Job).any(|job| {
-                job.is_ok_and(|(_, job)| !matches!(job.state, job::State::Dead { .. }))
-            });
+            let waits = self
+                .shared
+                .state
+                .iter::<JobRecord>(Tree::Job)
+                .any(|job| job.is_ok_and(|(_, job)| !matches!(job.state, job::State::Dead { .. })));
             if !waits {
                 return Ok(true);
             }
@@ -118,7 +120,7 @@ impl Worker {
                 Ok(true) => self.rested = Instant::now(),
                 Ok(false) => {
                     if self.rested.elapsed() > REST_AFTER && self.engine.take().is_some() {
-                        crate::os::return_memory();
+                        self.shared.rest_memory();
                     }
                     let span = if self.engine.is_some() { REST_AFTER } else { LOOK_EVERY };
                     seen = self.shared.work.wait(seen, span);
@@ -229,7 +231,11 @@ impl Shared {
         self.change_jobs(documents, |state| state.next(now(), job::Event::Failed))
     }
 
-    fn change_jobs(&self, documents: &[DocumentId], change: impl Fn(job::State) -> job::State) -> Result<(), NodeError> {
+    fn change_jobs(
+        &self,
+        documents: &[DocumentId],
+        change: impl Fn(job::State) -> job::State,
+    ) -> Result<(), NodeError> {
         let _one_at_a_time = self.writer();
         let mut batch = Batch::default();
         for document in documents {

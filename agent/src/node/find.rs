@@ -341,7 +341,8 @@ fn matches(item: &ItemRecord, filter: &Filter) -> bool {
     let meta = &item.meta;
     filter.source.as_ref().is_none_or(|source| *source == meta.source)
         && filter.format.as_ref().is_none_or(|format| {
-            meta.format == *format || meta.format.strip_prefix(format.as_str()).is_some_and(|rest| rest.starts_with('/'))
+            meta.format == *format
+                || meta.format.strip_prefix(format.as_str()).is_some_and(|rest| rest.starts_with('/'))
         })
         && filter.session.is_none_or(|session| session == meta.session)
         && filter.after.is_none_or(|after| meta.modified_at >= after)

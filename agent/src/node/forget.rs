@@ -102,7 +102,12 @@ impl Shared {
                     let message = "name the words; `--query` forgets every item in which all of them occur";
                     return Err(ForgetError::Refused(Failure::new(FailureKind::Usage, message)));
                 }
-                let query = crate::ask::Query { text: text.clone(), limit: QUERY_ITEMS_MAX, mode: Mode::Keyword, ..Default::default() };
+                let query = crate::ask::Query {
+                    text: text.clone(),
+                    limit: QUERY_ITEMS_MAX,
+                    mode: Mode::Keyword,
+                    ..Default::default()
+                };
                 for hit in self.find(&query)?.hits {
                     let Some(item) = self.item_called(&hit.id).map_err(NodeError::from)? else { continue };
                     let Some(record) = self.document(item.document).map_err(NodeError::from)? else { continue };
@@ -178,7 +183,11 @@ impl Shared {
     }
 
     /// Logs that documents are gone; returns where their keys and changes lie.
-    fn tombstones(&self, writer: &mut Writer, documents: Vec<DocumentId>) -> Result<(Vec<Slot>, Vec<Position>), NodeError> {
+    fn tombstones(
+        &self,
+        writer: &mut Writer,
+        documents: Vec<DocumentId>,
+    ) -> Result<(Vec<Slot>, Vec<Position>), NodeError> {
         let (mut slots, mut positions, mut entries) = (Vec::new(), Vec::new(), Vec::new());
         for document in documents {
             if let Some(record) = self.document(document)? {

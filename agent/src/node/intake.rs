@@ -166,7 +166,9 @@ impl Line {
     /// Stores a batch that has waited long enough, makes words findable in time; says how long it may rest.
     fn keep_up(&mut self) -> Duration {
         if let Some(since) = self.batch.since {
-            let due = self.batch.entries.len() >= BATCH_COUNT || self.batch.bytes >= BATCH_BYTES || since.elapsed() >= BATCH_AFTER;
+            let due = self.batch.entries.len() >= BATCH_COUNT
+                || self.batch.bytes >= BATCH_BYTES
+                || since.elapsed() >= BATCH_AFTER;
             if !due {
                 return BATCH_AFTER.saturating_sub(since.elapsed());
             }
@@ -278,7 +280,12 @@ impl Line {
                 session: permit.session(),
                 ..known.meta.clone()
             };
-            self.enter(name, Entry::Rename { document: known.document, renamed: Box::new(Renamed { meta }) }, 512, None);
+            self.enter(
+                name,
+                Entry::Rename { document: known.document, renamed: Box::new(Renamed { meta }) },
+                512,
+                None,
+            );
             return Ok(());
         }
         let begun = Instant::now();
@@ -366,7 +373,8 @@ impl Line {
             self.shared.drop_items(&[other])?;
         }
         let shown = display_name(&to.name);
-        let was_named_after_file = known.meta.title == self.shared.rules.redact(Raw::new(file_stem(&display_name(from)))).as_str();
+        let was_named_after_file =
+            known.meta.title == self.shared.rules.redact(Raw::new(file_stem(&display_name(from)))).as_str();
         let redact = |text: &str| self.shared.rules.redact(Raw::new(text)).as_str().to_owned();
         let meta = Meta {
             title: if was_named_after_file { redact(&file_stem(&shown)) } else { known.meta.title.clone() },
@@ -377,7 +385,12 @@ impl Line {
             session: permit.session(),
             ..known.meta
         };
-        self.enter(to.name.clone(), Entry::Rename { document: known.document, renamed: Box::new(Renamed { meta }) }, 512, None);
+        self.enter(
+            to.name.clone(),
+            Entry::Rename { document: known.document, renamed: Box::new(Renamed { meta }) },
+            512,
+            None,
+        );
         Ok(())
     }
 

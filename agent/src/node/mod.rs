@@ -334,7 +334,13 @@ impl Shared {
     }
 
     /// Seals one change into a draft.
-    fn enter(&self, writer: &mut Writer, draft: &mut Draft, incarnation: u64, entry: Entry) -> Result<Change, NodeError> {
+    fn enter(
+        &self,
+        writer: &mut Writer,
+        draft: &mut Draft,
+        incarnation: u64,
+        entry: Entry,
+    ) -> Result<Change, NodeError> {
         let seq = draft.next_seq();
         let place = Place { author: self.identity.device, incarnation, seq, part: 0 };
         let space = self.identity.space;
@@ -344,7 +350,12 @@ impl Shared {
                 let document = document_id(now());
                 let (key, slot) = writer.keys.create(space, document);
                 let kind = Kind::Document;
-                draft.push(SealedChange { kind, document, epoch: 0, body: key.seal(place, label(document, kind), &encoded) });
+                draft.push(SealedChange {
+                    kind,
+                    document,
+                    epoch: 0,
+                    body: key.seal(place, label(document, kind), &encoded),
+                });
                 Change::Document { document, seq, slot, body }
             }
             Entry::Embedding { document, vectors } => {
@@ -442,12 +453,21 @@ impl Shared {
         Ok(())
     }
 
+    /// Gives back what nobody uses now.
+    pub(crate) fn rest_memory(&self) {
+        if let Some(constant) = self.model.constant() {
+            crate::os::release_pages(constant);
+        }
+        crate::os::return_memory();
+    }
+
     /// Lets go of the keyword index's writer, which holds memory while it exists.
     pub(crate) fn rest_words(&self) -> Result<(), NodeError> {
         let mut writer = self.writer();
         if writer.uncommitted.is_none() && !writer.behind {
             writer.keyword.rest()?;
-            crate::os::return_memory();
+            drop(writer);
+            self.rest_memory();
         }
         Ok(())
     }
@@ -577,7 +597,9 @@ impl Shared {
                         None => effects.unindex.push(body.meta.item),
                     }
                 }
-                Change::Tombstone { document } if position >= step.of_words => writer.keyword.delete_document(document)?,
+                Change::Tombstone { document } if position >= step.of_words => {
+                    writer.keyword.delete_document(document)?
+                }
                 Change::Rename { document, .. } if position >= step.of_words => effects.reindex.push(document),
                 Change::Embedding { vectors, .. } if position >= step.of_vectors => {
                     let mut kept = Vectors { model: vectors.model, rows: Vec::new() };

@@ -146,7 +146,14 @@ const PLAIN_MAX: usize = 96 << 20;
 impl Body {
     /// A version of an item, built from redacted text alone and with the gate's permit, which it uses up.
     #[expect(clippy::needless_pass_by_value, reason = "a permit is used up")]
-    pub(crate) fn new(permit: Permit, mut meta: Meta, title: Redacted, path: Option<Redacted>, text: Redacted, passages: Vec<Passage>) -> Self {
+    pub(crate) fn new(
+        permit: Permit,
+        mut meta: Meta,
+        title: Redacted,
+        path: Option<Redacted>,
+        text: Redacted,
+        passages: Vec<Passage>,
+    ) -> Self {
         meta.session = permit.session();
         let (title, in_title) = title.into_parts();
         let (text, in_text) = text.into_parts();

@@ -37,7 +37,11 @@ impl SealedFiles {
 
     fn path(&self, name: &str) -> io::Result<PathBuf> {
         let plain = !name.is_empty() && name.len() < 200 && !name.starts_with("..") && !name.contains(['/', '\0']);
-        if plain { Ok(self.dir.join(name)) } else { Err(io::Error::new(io::ErrorKind::InvalidInput, "not a name for an index file")) }
+        if plain {
+            Ok(self.dir.join(name))
+        } else {
+            Err(io::Error::new(io::ErrorKind::InvalidInput, "not a name for an index file"))
+        }
     }
 
     fn file(&self, name: &str) -> io::Result<Arc<BlockFile>> {

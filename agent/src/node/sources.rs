@@ -58,7 +58,9 @@ impl Sources {
         for id in ["files", "shell-history"] {
             let (shared, progress, queue) = (Arc::clone(&self.shared), Arc::clone(&self.progress), queue.clone());
             let run = move || Watcher { shared, progress, queue, id }.run();
-            threads.push(std::thread::Builder::new().name(id.into()).spawn(run).expect("the system gives a thread at start"));
+            threads.push(
+                std::thread::Builder::new().name(id.into()).spawn(run).expect("the system gives a thread at start"),
+            );
         }
     }
 
@@ -78,7 +80,12 @@ impl Sources {
     }
 
     /// Captures these files and folders now, on the caller's thread.
-    pub(crate) fn index(&self, paths: &[PathBuf], again: bool, queue: &SyncSender<Work>) -> Result<Arc<Ticket>, NodeError> {
+    pub(crate) fn index(
+        &self,
+        paths: &[PathBuf],
+        again: bool,
+        queue: &SyncSender<Work>,
+    ) -> Result<Arc<Ticket>, NodeError> {
         let source = self.shared.files(paths);
         let ticket = Arc::new(Ticket::default());
         let scan = Scan { shared: &self.shared, queue, source: &source, ticket: Some(&ticket) };
@@ -103,8 +110,10 @@ impl Shared {
     pub(crate) fn folders(&self) -> Vec<PathBuf> {
         use std::os::unix::ffi::OsStringExt;
         let gate = self.gate();
-        let live = gate.sessions().filter(|session| !matches!(session.state, State::Closed { .. } | State::Expired { .. }));
-        let files = live.filter(|session| session.scope.sources.is_empty() || session.scope.sources.iter().any(|id| id == "files"));
+        let live =
+            gate.sessions().filter(|session| !matches!(session.state, State::Closed { .. } | State::Expired { .. }));
+        let files = live
+            .filter(|session| session.scope.sources.is_empty() || session.scope.sources.iter().any(|id| id == "files"));
         let mut folders: Vec<PathBuf> = files
             .flat_map(|session| &session.scope.include)
             .filter(|name| name.0.starts_with(b"/"))
@@ -203,7 +212,9 @@ impl Watcher {
                 lock(&self.progress.scanned_at).insert(self.id, now());
             }
             Ok(false) => {}
-            Err(error) => tracing::error!(source = self.id, error = %error, "a scan could not be finished; it is tried again"),
+            Err(error) => {
+                tracing::error!(source = self.id, error = %error, "a scan could not be finished; it is tried again")
+            }
         }
     }
 }
@@ -258,7 +269,9 @@ impl Scan<'_> {
                 break;
             }
             match found {
-                Found::Seen(candidate) if known.get(&candidate.name).is_some_and(|known| known.fingerprint == candidate.fingerprint) => {
+                Found::Seen(candidate)
+                    if known.get(&candidate.name).is_some_and(|known| known.fingerprint == candidate.fingerprint) =>
+                {
                     self.unchanged(candidate);
                 }
                 Found::Seen(candidate) => drop(self.read(candidate)),
@@ -276,7 +289,8 @@ impl Scan<'_> {
 
     /// Counts something that is stored as it is.
     fn unchanged(&self, candidate: Candidate) {
-        let item = std::str::from_utf8(&candidate.name).ok().and_then(|name| self.shared.item_called(name).ok().flatten());
+        let item =
+            std::str::from_utf8(&candidate.name).ok().and_then(|name| self.shared.item_called(name).ok().flatten());
         match (item, self.ticket) {
             (Some(item), Some(ticket)) => ticket.add(|indexed| {
                 indexed.items += 1;

@@ -42,9 +42,12 @@ impl Node {
             self.shared.erase_older()?;
             upkeep.retention_at = Some(at);
         }
+        if self.shared.totals()?.pending == 0 {
+            self.shared.save_vectors(&self.shared.writer())?;
+        }
         if self.shared.finder.rest(self.shared.settings.rest_after) {
             lock(&self.shared.vectors).unload();
-            crate::os::return_memory();
+            self.shared.rest_memory();
         }
         let wait = self.shared.gate().poll_timeout().map_or(LOOK_EVERY, |end| end.since(at).min(LOOK_EVERY));
         Ok(wait.max(Duration::from_millis(50)))

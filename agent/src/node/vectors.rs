@@ -127,7 +127,8 @@ impl VectorIndex {
         if self.loaded.is_none() {
             let mut all = Vectors::new(&self.manifest.model);
             for number in &self.manifest.files {
-                let file = BlockFile::open(&self.path(*number), &self.key).map_err(StoreError::io("reading the vector index"))?;
+                let file = BlockFile::open(&self.path(*number), &self.key)
+                    .map_err(StoreError::io("reading the vector index"))?;
                 let bytes = file.read(0..file.len()).map_err(StoreError::io("reading the vector index"))?;
                 all.read_segment(&bytes).map_err(|_| StoreError::Damaged("a file of the vector index"))?;
             }
@@ -151,7 +152,8 @@ impl VectorIndex {
 
     /// Forgets every file; the log has it all.
     pub(crate) fn reset(&mut self) -> Result<(), StoreError> {
-        self.manifest = Manifest { model: self.manifest.model.clone(), next: self.manifest.next, ..Manifest::default() };
+        self.manifest =
+            Manifest { model: self.manifest.model.clone(), next: self.manifest.next, ..Manifest::default() };
         self.fresh = Vectors::new(&self.manifest.model);
         self.loaded = None;
         self.note()?;

@@ -19,12 +19,7 @@ pub(crate) const TOTALS: &[u8] = b"totals";
 #[derive(Debug)]
 pub(crate) enum Change {
     /// A version of an item.
-    Document {
-        document: DocumentId,
-        seq: u64,
-        slot: Slot,
-        body: Box<Body>,
-    },
+    Document { document: DocumentId, seq: u64, slot: Slot, body: Box<Body> },
     /// Vectors of a document's passages.
     Embedding { document: DocumentId, vectors: Vectors },
     /// New facts about an item.
@@ -62,7 +57,8 @@ pub(crate) fn apply(
     now: Moment,
     changes: Vec<Change>,
 ) -> Result<Effects, StoreError> {
-    let mut step = Step { state, now, position, writes: BTreeMap::new(), effects: Effects::default(), totals: Totals::default() };
+    let mut step =
+        Step { state, now, position, writes: BTreeMap::new(), effects: Effects::default(), totals: Totals::default() };
     step.totals = step.get(Tree::Meta, TOTALS)?.unwrap_or_default();
     for change in changes {
         step.change(change)?;
@@ -94,7 +90,9 @@ struct Step<'s> {
 impl Step<'_> {
     fn get<T: for<'b> Decode<'b, ()>>(&self, tree: Tree, key: &[u8]) -> Result<Option<T>, StoreError> {
         match self.writes.get(&(tree, key.to_vec())) {
-            Some(Some(bytes)) => minicbor::decode(bytes).map(Some).map_err(|_| StoreError::Damaged("a record of the state")),
+            Some(Some(bytes)) => {
+                minicbor::decode(bytes).map(Some).map_err(|_| StoreError::Damaged("a record of the state"))
+            }
             Some(None) => Ok(None),
             None => self.state.get(tree, key),
         }

@@ -6,7 +6,10 @@ use std::{
     path::Path,
 };
 
-use chacha20poly1305::{KeyInit, XChaCha20Poly1305, aead::{Aead, Payload}};
+use chacha20poly1305::{
+    KeyInit, XChaCha20Poly1305,
+    aead::{Aead, Payload},
+};
 use hearth_core::{
     Moment, SpaceId,
     audit::{Entry, Event, Tip},

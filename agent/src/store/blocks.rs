@@ -83,7 +83,10 @@ fn nonce<const N: usize>(number: u64) -> [u8; N] {
 }
 
 fn damaged() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "an index file is damaged, or sealed with another key; run `hearth state rebuild`")
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        "an index file is damaged, or sealed with another key; run `hearth state rebuild`",
+    )
 }
 
 /// Writes a sealed file, front to back. Without [`finish`](Self::finish) it is not readable.

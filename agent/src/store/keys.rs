@@ -147,7 +147,8 @@ impl KeyReader {
     /// When the page cannot be read or the slot is damaged.
     pub fn get(&self, slot: Slot, space: SpaceId, document: DocumentId) -> Result<Option<DocumentKey>, StoreError> {
         let mut bytes = [0; SLOT];
-        let file = fs::File::open(self.path(usize::from(slot.page))).map_err(StoreError::io("reading document keys"))?;
+        let file =
+            fs::File::open(self.path(usize::from(slot.page))).map_err(StoreError::io("reading document keys"))?;
         let at = u64::from(slot.index) * SLOT as u64;
         file.read_exact_at(&mut bytes, at).map_err(StoreError::io("reading document keys"))?;
         match parse(&bytes) {
@@ -222,7 +223,10 @@ mod tests {
         assert!(keys.reader().get(made[3].1, SPACE, document(3)).expect("read").is_some(), "its neighbour stays");
         assert_eq!(keys.reader().all().expect("read").len(), 4);
         let after = fs::read(dir.path().join("00")).expect("a page");
-        assert!(!after.windows(72).any(|window| window == &page[2 * SLOT + 32..2 * SLOT + 104]), "no trace in the page");
+        assert!(
+            !after.windows(72).any(|window| window == &page[2 * SLOT + 32..2 * SLOT + 104]),
+            "no trace in the page"
+        );
         assert_eq!(fs::read_dir(dir.path()).expect("listed").count(), 1, "and no copy beside it");
         let (_, next) = keys.create(SPACE, document(9));
         assert_eq!(next, Slot { page: 0, index: 5 });

@@ -40,7 +40,10 @@ impl Position {
 
     fn new(life: usize, file: u32, ordinal: u32) -> Self {
         let life = u64::try_from(life).expect("a log has few incarnations");
-        assert!(life < 1 << 20 && file < 1 << 24 && ordinal < 1 << 20, "a log stays within 2^20 incarnations, 2^24 files");
+        assert!(
+            life < 1 << 20 && file < 1 << 24 && ordinal < 1 << 20,
+            "a log stays within 2^20 incarnations, 2^24 files"
+        );
         Self(life << 44 | u64::from(file) << 20 | u64::from(ordinal))
     }
 
@@ -135,7 +138,9 @@ impl Log {
         let mut lives = BTreeMap::new();
         for entry in fs::read_dir(&root).map_err(StoreError::io("reading the log"))?.flatten() {
             let name = entry.file_name();
-            if let Some(incarnation) = name.to_str().filter(|n| n.len() == 16).and_then(|n| u64::from_str_radix(n, 16).ok()) {
+            if let Some(incarnation) =
+                name.to_str().filter(|n| n.len() == 16).and_then(|n| u64::from_str_radix(n, 16).ok())
+            {
                 lives.insert(incarnation, entry.path());
             }
         }
@@ -280,7 +285,8 @@ impl Log {
             let _ = fs::remove_file(self.tip_path());
             write_atomic(&path, &anew)?;
             self.reader.offsets.lock().expect("no holder panics").remove(&(life, file_no));
-            if let Some(end) = self.end.as_mut().filter(|end| life + 1 == self.reader.count() && end.file_no == file_no) {
+            if let Some(end) = self.end.as_mut().filter(|end| life + 1 == self.reader.count() && end.file_no == file_no)
+            {
                 end.file = OpenOptions::new().read(true).write(true).open(&path).map_err(StoreError::io(what))?;
                 end.offset = anew.len() as u64;
             }
@@ -355,7 +361,9 @@ impl Log {
             let more = file_path(&life.dir, file_no + 1).exists();
             if !more {
                 if size > offset {
-                    file.set_len(offset).and_then(|()| file.sync_data()).map_err(StoreError::io("cutting a torn tail off the log"))?;
+                    file.set_len(offset)
+                        .and_then(|()| file.sync_data())
+                        .map_err(StoreError::io("cutting a torn tail off the log"))?;
                 }
                 return Ok(Some(End { file, file_no, ordinal, offset, chain }));
             }

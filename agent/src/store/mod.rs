@@ -28,7 +28,9 @@ pub enum StoreError {
     #[error("another hearth is using {0}; ask it instead (`hearth status`), or stop it first (`hearth stop`)")]
     InUse(PathBuf),
     /// Written by a newer hearth.
-    #[error("{folder} was written by a newer hearth (format {found}, this one knows {SCHEMA}); update hearth on this node")]
+    #[error(
+        "{folder} was written by a newer hearth (format {found}, this one knows {SCHEMA}); update hearth on this node"
+    )]
     Newer {
         /// The data folder.
         folder: PathBuf,

@@ -108,7 +108,8 @@ impl State {
         for _ in 0..2 {
             match open_guarded(dir) {
                 Ok(db) => {
-                    let found = db.get(SCHEMA_KEY).ok().flatten().and_then(|bytes| <[u8; 4]>::try_from(&bytes[..]).ok());
+                    let found =
+                        db.get(SCHEMA_KEY).ok().flatten().and_then(|bytes| <[u8; 4]>::try_from(&bytes[..]).ok());
                     match found.map(u32::from_le_bytes) {
                         Some(SCHEMA) => return Ok(Self { db, space, cipher, naming, notices }),
                         None if db.is_empty() => {
@@ -183,7 +184,9 @@ impl State {
                     let nonce: [u8; 24] = entropy();
                     let payload = Payload { msg: &value, aad: &key };
                     let mut sealed = nonce.to_vec();
-                    sealed.extend(self.cipher.encrypt(&nonce.into(), payload).expect("a record is far below the cipher's limit"));
+                    sealed.extend(
+                        self.cipher.encrypt(&nonce.into(), payload).expect("a record is far below the cipher's limit"),
+                    );
                     writes.insert(key, sealed);
                 }
                 None => writes.remove(key),
