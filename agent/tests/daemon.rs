@@ -55,7 +55,8 @@ impl Home {
 
     fn up(&self) -> Daemon {
         let mut command = self.hearth(&["up", "--yes", "--listen", "127.0.0.1:0", "--folder"]);
-        let mut child = command.arg(self.notes()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("started");
+        let mut child =
+            command.arg(self.notes()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("started");
         let (tell, ready) = mpsc::channel();
         let stdout = BufReader::new(child.stdout.take().expect("piped"));
         let stderr = child.stderr.take().expect("piped");
@@ -170,7 +171,8 @@ fn survive_kills(kills: usize) {
                 let path = home.notes().join(format!("written-{}.md", dice.below(12)));
                 match dice.below(3) {
                     0 => drop(fs::remove_file(&path)),
-                    _ => fs::write(&path, format!("# Note\n\nNumber {number} says {} in passing.\n", dice.below(1000))).expect("written"),
+                    _ => fs::write(&path, format!("# Note\n\nNumber {number} says {} in passing.\n", dice.below(1000)))
+                        .expect("written"),
                 }
                 touched.push(path);
             }
@@ -227,28 +229,67 @@ fn two_hundred_kills_lose_and_double_nothing() {
 fn canaries() -> Vec<(String, String)> {
     let mut dice = Dice(50);
     let letters = |dice: &mut Dice, alphabet: &[u8], count: usize| -> String {
-        (0..count).map(|_| char::from(alphabet[usize::try_from(dice.below(alphabet.len() as u64)).expect("small")])).collect()
+        (0..count)
+            .map(|_| char::from(alphabet[usize::try_from(dice.below(alphabet.len() as u64)).expect("small")]))
+            .collect()
     };
-    let (upper, alnum, hex) = (b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", b"0123456789abcdef");
+    let (upper, alnum, hex) = (
+        b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567",
+        b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789",
+        b"0123456789abcdef",
+    );
     (0..50)
         .map(|number| {
             let dice = &mut dice;
             match number % 12 {
-                0 => { let s = format!("AKIA{}", letters(dice, upper, 16)); (format!("aws_access_key_id = {s}"), s) }
-                1 => { let s = format!("ghp_{}", letters(dice, alnum, 36)); (format!("export GITHUB_TOKEN={s}"), s) }
-                2 => { let s = letters(dice, alnum, 20); (format!("password: \"{s}9x\""), s) }
-                3 => { let s = letters(dice, alnum, 18); (format!("postgres://admin:{s}@db.internal:5432/app"), s) }
-                4 => { let s = letters(dice, alnum, 43); (format!("Authorization: Bearer {s}"), s) }
-                5 => { let s = letters(dice, alnum, 64); (format!("-----BEGIN RSA PRIVATE KEY-----\n{s}\n{s}\n-----END RSA PRIVATE KEY-----"), s) }
+                0 => {
+                    let s = format!("AKIA{}", letters(dice, upper, 16));
+                    (format!("aws_access_key_id = {s}"), s)
+                }
+                1 => {
+                    let s = format!("ghp_{}", letters(dice, alnum, 36));
+                    (format!("export GITHUB_TOKEN={s}"), s)
+                }
+                2 => {
+                    let s = letters(dice, alnum, 20);
+                    (format!("password: \"{s}9x\""), s)
+                }
+                3 => {
+                    let s = letters(dice, alnum, 18);
+                    (format!("postgres://admin:{s}@db.internal:5432/app"), s)
+                }
+                4 => {
+                    let s = letters(dice, alnum, 43);
+                    (format!("Authorization: Bearer {s}"), s)
+                }
+                5 => {
+                    let s = letters(dice, alnum, 64);
+                    (format!("-----BEGIN RSA PRIVATE KEY-----\n{s}\n{s}\n-----END RSA PRIVATE KEY-----"), s)
+                }
                 6 => {
                     let s = letters(dice, alnum, 43);
                     (format!("eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.{s}"), s)
                 }
-                7 => { let s = format!("xoxb-{}-{}", letters(dice, b"123456789", 12), letters(dice, alnum, 24)); (format!("slack token {s}"), s) }
-                8 => { let s = format!("sk_live_{}", letters(dice, alnum, 24)); (format!("STRIPE_KEY={s}"), s) }
-                9 => { let s = letters(dice, hex, 40); (format!("api_secret: {s}"), s) }
-                10 => { let s = format!("{}@canary-{number}.example.com", letters(dice, b"abcdefgh", 9)); (format!("write to {s} about it"), s) }
-                _ => { let s = format!("glpat-{}", letters(dice, alnum, 20)); (format!("gitlab: {s}"), s) }
+                7 => {
+                    let s = format!("xoxb-{}-{}", letters(dice, b"123456789", 12), letters(dice, alnum, 24));
+                    (format!("slack token {s}"), s)
+                }
+                8 => {
+                    let s = format!("sk_live_{}", letters(dice, alnum, 24));
+                    (format!("STRIPE_KEY={s}"), s)
+                }
+                9 => {
+                    let s = letters(dice, hex, 40);
+                    (format!("api_secret: {s}"), s)
+                }
+                10 => {
+                    let s = format!("{}@canary-{number}.example.com", letters(dice, b"abcdefgh", 9));
+                    (format!("write to {s} about it"), s)
+                }
+                _ => {
+                    let s = format!("glpat-{}", letters(dice, alnum, 20));
+                    (format!("gitlab: {s}"), s)
+                }
             }
         })
         .collect()
@@ -291,10 +332,16 @@ fn no_planted_secret_is_on_disk_in_logs_or_on_the_socket() {
     for (number, (text, secret)) in canaries.iter().enumerate() {
         // Pushed across the borders of whatever is cut into pieces.
         let filler = "Some quiet words stand here before the thing that matters. ".repeat(number * 7);
-        let name = if number % 12 == 1 || number % 12 == 7 { format!("{number}-{secret}.md") } else { format!("{number}.md") };
-        fs::write(home.notes().join(name), format!("# Note {number}\n\n{filler}\n{text}\n\n{ordinary}.\n")).expect("written");
+        let name =
+            if number % 12 == 1 || number % 12 == 7 { format!("{number}-{secret}.md") } else { format!("{number}.md") };
+        fs::write(home.notes().join(name), format!("# Note {number}\n\n{filler}\n{text}\n\n{ordinary}.\n"))
+            .expect("written");
     }
-    let history: String = canaries.iter().filter(|(text, _)| !text.contains('\n')).map(|(text, _)| format!("curl -H '{text}' x\n")).collect();
+    let history: String = canaries
+        .iter()
+        .filter(|(text, _)| !text.contains('\n'))
+        .map(|(text, _)| format!("curl -H '{text}' x\n"))
+        .collect();
     fs::write(home.dir.path().join(".bash_history"), history).expect("written");
 
     let daemon = home.up();
@@ -322,7 +369,10 @@ fn no_planted_secret_is_on_disk_in_logs_or_on_the_socket() {
             assert!(!there, "secret {number} of kind {} can be read in {place}", number % 12);
         }
         if place != "socket" {
-            assert!(!bytes.windows(12).any(|window| window == b"otters of th"), "an ordinary sentence can be read in {place}");
+            assert!(
+                !bytes.windows(12).any(|window| window == b"otters of th"),
+                "an ordinary sentence can be read in {place}"
+            );
         }
     }
 }

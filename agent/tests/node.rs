@@ -114,14 +114,20 @@ fn a_note_is_found_by_word_and_by_meaning_and_its_secret_is_nowhere() {
 #[test]
 fn an_edit_embeds_only_what_changed_and_a_rename_nothing() {
     let home = Home::new();
-    let paragraph = |n: usize| format!("Paragraph {n} tells of subject {} in its own quiet words, at some length, so that it stands alone.\n\n", n * 7);
+    let paragraph = |n: usize| {
+        format!(
+            "Paragraph {n} tells of subject {} in its own quiet words, at some length, so that it stands alone.\n\n",
+            n * 7
+        )
+    };
     let mut text: Vec<String> = (0..100).map(paragraph).collect();
     let path = home.write("long.md", &text.concat());
     let node = home.node();
     index(&node, &home.notes());
     let before: Status = ask(&node, Ask::Status);
 
-    text[50] = "Here something entirely different is said about lighthouses and their keepers on a stormy coast.\n\n".into();
+    text[50] =
+        "Here something entirely different is said about lighthouses and their keepers on a stormy coast.\n\n".into();
     fs::write(&path, text.concat()).expect("edited");
     let vectors_before = vectors_made(&node);
     index(&node, &home.notes());
@@ -153,7 +159,8 @@ fn what_is_forgotten_is_gone_from_answers_and_the_rest_holds() {
     let node = home.node();
     index(&node, &home.notes());
 
-    let meant: Forgotten = ask(&node, Ask::Forget { what: Forget::Query { text: "heron reeds".into() }, dry_run: true });
+    let meant: Forgotten =
+        ask(&node, Ask::Forget { what: Forget::Query { text: "heron reeds".into() }, dry_run: true });
     assert_eq!((meant.items, meant.titles.as_slice()), (1, &["Birds".to_owned()][..]));
     assert_eq!(find(&node, "heron", Mode::Keyword).hits.len(), 1, "a dry run does nothing");
 
@@ -193,7 +200,10 @@ fn state_and_index_come_back_from_the_log_and_the_keys_alone() {
     fs::remove_dir_all(home.data().join("index")).expect("removed");
     let node = home.node();
     let after: Status = ask(&node, Ask::Status);
-    assert_eq!((after.items, after.chunks, after.embedded, after.pending), (before.items, before.chunks, before.embedded, before.pending));
+    assert_eq!(
+        (after.items, after.chunks, after.embedded, after.pending),
+        (before.items, before.chunks, before.embedded, before.pending)
+    );
     assert_eq!(after.redactions, before.redactions);
     assert_eq!(answers(&node), found_before);
     node.close();
@@ -297,7 +307,11 @@ fn filters_leave_only_what_was_asked_for() {
     for mode in [Mode::Keyword, Mode::Vector, Mode::Hybrid] {
         assert_eq!(with(Filter::default(), mode), ["Birds", "more"], "{mode:?}");
         assert_eq!(with(Filter { format: Some("text".into()), ..Filter::default() }, mode), ["more"], "{mode:?}");
-        assert_eq!(with(Filter { path: Some(home.notes().join("sub")), ..Filter::default() }, mode), ["more"], "{mode:?}");
+        assert_eq!(
+            with(Filter { path: Some(home.notes().join("sub")), ..Filter::default() }, mode),
+            ["more"],
+            "{mode:?}"
+        );
         assert!(with(Filter { source: Some("import".into()), ..Filter::default() }, mode).is_empty(), "{mode:?}");
     }
     node.close();
