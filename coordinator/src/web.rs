@@ -40,6 +40,7 @@ pub fn router(answers: Answers) -> Router {
         .route("/v1/nodes", get(nodes))
         .route("/healthz", get(healthz))
         .route("/fleet.css", get(style))
+        .route("/favicon.ico", get(icon))
         .fallback(nowhere)
         .method_not_allowed_fallback(read_only)
         .layer(middleware::from_fn(guard))
@@ -70,6 +71,11 @@ async fn healthz(State(answers): State<Answers>) -> (StatusCode, &'static str) {
 
 async fn style() -> impl IntoResponse {
     ([(CONTENT_TYPE, "text/css; charset=utf-8")], include_str!("../static/fleet.css"))
+}
+
+/// Browsers ask for it unbidden, and complain about a page that has none.
+async fn icon() -> Response {
+    ([(CONTENT_TYPE, "image/svg+xml")], include_str!("../static/hearth.svg")).into_response()
 }
 
 async fn nowhere() -> (StatusCode, &'static str) {
