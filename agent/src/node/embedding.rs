@@ -33,6 +33,8 @@ pub(crate) struct Work {
     signal: Mutex<u64>,
     changed: Condvar,
     pub(crate) active: AtomicUsize,
+    /// Why what a worker made could not be stored, until something can be again.
+    trouble: Mutex<Option<StoreError>>,
 }
 
 impl Work {
@@ -75,13 +77,19 @@ impl Embedding {
         }
     }
 
-    /// Waits until no passage waits for a vector, but for those that failed too often. `false` when the node is stopping.
+    /// Waits until no passage waits for a vector, but for those that failed too often. `false` when the node is stopping; an error
+    /// when vectors cannot be stored.
     pub(crate) fn settle(&self) -> Result<bool, StoreError> {
+        lock(&self.shared.work.trouble).take();
         self.start();
         let mut seen = 0;
         loop {
             if self.shared.is_stopping() {
                 return Ok(false);
+            }
+            // The jobs stay and are tried again, but a full disk may stay so for ever.
+            if let Some(error) = lock(&self.shared.work.trouble).take() {
+                return Err(error);
             }
             let waits = self
                 .shared
@@ -117,7 +125,10 @@ impl Worker {
         let mut seen = 0;
         while !self.shared.is_stopping() {
             match self.step() {
-                Ok(true) => self.rested = Instant::now(),
+                Ok(true) => {
+                    self.rested = Instant::now();
+                    lock(&self.shared.work.trouble).take();
+                }
                 Ok(false) => {
                     if self.rested.elapsed() > REST_AFTER && self.engine.take().is_some() {
                         self.shared.rest_memory();
@@ -127,6 +138,10 @@ impl Worker {
                 }
                 Err(error) => {
                     tracing::error!(error = %error, "passages could not be embedded; they are tried again");
+                    if let NodeError::Store(error) = error {
+                        *lock(&self.shared.work.trouble) = Some(error);
+                        self.shared.work.more();
+                    }
                     seen = self.shared.work.wait(seen, Duration::from_secs(2));
                 }
             }
