@@ -54,6 +54,7 @@ pub enum Ask {
     /// Why is or isn't this path captured? Answer: [`Why`].
     Why {
         /// Absolute.
+        #[serde(with = "wire_path")]
         path: PathBuf,
     },
     /// Put the node, or one session, on hold. Answer: [`Held`].
@@ -327,6 +328,7 @@ pub struct Shown {
     /// Its passages.
     pub chunks: Vec<Chunk>,
     /// The true path to open it with, when it is on this node. Never logged.
+    #[serde(with = "wire_path::optional", default)]
     pub open: Option<PathBuf>,
 }
 
@@ -521,4 +523,83 @@ pub trait Answers: Send + Sync {
     /// # Errors
     /// A sentence, and an exit code.
     fn answer(&self, ask: Ask) -> Result<serde_json::Value, Failure>;
+}
+
+/// A path as text, or as the numbers of its bytes when it is not UTF-8, which JSON's text cannot hold.
+mod wire_path {
+    use std::{
+        ffi::{OsStr, OsString},
+        fmt,
+        os::unix::ffi::{OsStrExt, OsStringExt},
+        path::{Path, PathBuf},
+    };
+
+    use serde::{
+        Deserializer, Serialize, Serializer,
+        de::{SeqAccess, Visitor},
+    };
+
+    pub(super) fn serialize<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+        match path.to_str() {
+            Some(text) => serializer.serialize_str(text),
+            None => path.as_os_str().as_bytes().serialize(serializer),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
+        deserializer.deserialize_any(Either)
+    }
+
+    struct Either;
+
+    impl<'de> Visitor<'de> for Either {
+        type Value = PathBuf;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a path, as text or as bytes")
+        }
+
+        fn visit_str<E>(self, text: &str) -> Result<PathBuf, E> {
+            Ok(OsStr::new(text).into())
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut bytes: A) -> Result<PathBuf, A::Error> {
+            let mut name = Vec::new();
+            while let Some(byte) = bytes.next_element()? {
+                name.push(byte);
+            }
+            Ok(OsString::from_vec(name).into())
+        }
+    }
+
+    pub(super) mod optional {
+        use std::path::{Path, PathBuf};
+
+        use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+        #[derive(Deserialize)]
+        struct Owned(#[serde(deserialize_with = "super::deserialize")] PathBuf);
+
+        struct Borrowed<'a>(&'a Path);
+
+        impl Serialize for Borrowed<'_> {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                super::serialize(self.0, serializer)
+            }
+        }
+
+        #[expect(clippy::ref_option, reason = "serde hands over the field as it is")]
+        pub(in super::super) fn serialize<S: Serializer>(
+            path: &Option<PathBuf>,
+            serializer: S,
+        ) -> Result<S::Ok, S::Error> {
+            path.as_deref().map(Borrowed).serialize(serializer)
+        }
+
+        pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+            deserializer: D,
+        ) -> Result<Option<PathBuf>, D::Error> {
+            Ok(Option::<Owned>::deserialize(deserializer)?.map(|owned| owned.0))
+        }
+    }
 }
