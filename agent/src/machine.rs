@@ -393,7 +393,7 @@ fn settings(config: &Config) -> Result<Settings, Failure> {
         },
         policy: policy(config),
         onnxruntime: library(config).map(Path::to_path_buf),
-        embed_threads: config.embed.threads.map_or(defaults.embed_threads, |threads| threads.get()),
+        embed_threads: config.embed.threads.map_or(defaults.embed_threads, crate::config::Threads::get),
         model: config.embed.model.is_some().then(|| model(config)).transpose()?,
         ..defaults
     })

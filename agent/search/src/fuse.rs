@@ -8,6 +8,9 @@ use std::{collections::HashMap, hash::Hash, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
+/// The cosine from which on this model has surely found what was meant. A best hit below it does not count as a full one, or in a
+/// small collection the nearest of many unrelated notes would beat the one that has the very words.
+const SURELY_MEANT: f32 = 0.6;
 /// How many hits of each side are fused.
 pub const DEPTH: usize = 100;
 /// How much meaning counts; the rest is for words. The best share is flat between 0.6 and 0.8.
@@ -125,7 +128,9 @@ fn distinct<K: Copy + Eq + Hash>(side: &[Ranked<K>]) -> Vec<Ranked<K>> {
 fn by_score<K: Copy + Eq + Hash>(keyword: &[Ranked<K>], vector: &[Ranked<K>], parts: &mut HashMap<K, Parts>) {
     // What words did not find has no word of the question: its BM25 is 0.
     let words = Scale { least: 0.0, most: most(keyword) };
-    let meaning = Scale { least: least(vector), most: most(vector) };
+    // A short list is the whole collection, so its last is no measure of what is far away; and the best of it may be near nothing.
+    let far = if vector.len() < DEPTH { 0.0 } else { least(vector) };
+    let meaning = Scale { least: far, most: most(vector).max(SURELY_MEANT) };
     for parts in parts.values_mut() {
         let keyword = parts.keyword.map_or(0.0, |score| words.place(score));
         let vector = parts.vector.map_or(0.0, |score| meaning.place(score));
@@ -177,20 +182,28 @@ mod tests {
     }
 
     #[test]
+    fn in_a_small_collection_the_very_words_beat_what_is_merely_nearest() {
+        let fused = fuse(&side(&[(1, 2.3)]), &side(&[(2, 0.25), (1, 0.03), (3, -0.08)]), Mode::Hybrid);
+        assert_eq!(order(&fused), [1, 2, 3]);
+        let fused = fuse(&side(&[(1, 2.3)]), &side(&[(2, 0.55), (1, 0.03), (3, -0.08)]), Mode::Hybrid);
+        assert_eq!(order(&fused), [2, 1, 3], "what is near beats one that only shares words");
+    }
+
+    #[test]
     fn meaning_counts_seven_tenths_and_words_the_rest() {
         let fused = fuse(&side(&[(1, 10.0), (2, 5.0)]), &side(&[(2, 0.9), (3, 0.5), (1, 0.1)]), Mode::Hybrid);
         assert_eq!(order(&fused), [2, 3, 1]);
         let parts = fused[0].parts;
         assert_eq!((parts.keyword, parts.vector), (Some(5.0), Some(0.9)));
         assert!((parts.fused - (0.7 + 0.3 * 0.5)).abs() < 1e-6);
-        assert!((fused[2].parts.fused - 0.3).abs() < 1e-6, "the last of meaning and the best of words");
+        assert!((fused[2].parts.fused - (0.3 + 0.7 * 0.1 / 0.9)).abs() < 1e-6, "far in meaning and the best of words");
         assert_eq!(fused[1].parts.keyword, None);
     }
 
     #[test]
     fn each_mode_uses_its_sides_only() {
         let (words, meaning) = (side(&[(1, 3.0), (2, 2.0)]), side(&[(2, 0.9), (3, 0.5)]));
-        for (mode, expected) in [(Mode::Hybrid, &[2, 1, 3][..]), (Mode::Vector, &[2, 3]), (Mode::Keyword, &[1, 2])] {
+        for (mode, expected) in [(Mode::Hybrid, &[2, 3, 1][..]), (Mode::Vector, &[2, 3]), (Mode::Keyword, &[1, 2])] {
             assert_eq!(order(&fuse(&words, &meaning, mode)), expected, "{mode}");
             assert_eq!(mode.to_string().parse(), Ok(mode));
         }

@@ -160,8 +160,8 @@ impl Node {
     }
 
     fn show(&self, id: &str) -> Result<Shown, Failure> {
-        let item = self.shared.item_called(id)?.ok_or_else(|| no_such_item())?;
-        let record = self.shared.document(item.document)?.ok_or_else(|| no_such_item())?;
+        let item = self.shared.item_called(id)?.ok_or_else(no_such_item)?;
+        let record = self.shared.document(item.document)?.ok_or_else(no_such_item)?;
         let body = self.shared.body(item.document, &record)?;
         let open = (item.meta.source == "files").then(|| path_of(&item.meta.name));
         Ok(Shown {
@@ -359,6 +359,13 @@ impl Node {
     fn why(&self, path: &Path) -> Result<Why, Failure> {
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
         let name = path_name(&path);
+        if path.symlink_metadata().is_err() && self.shared.item_called(&path.to_string_lossy())?.is_none() {
+            let shown = self.redacted(&display_name(&name));
+            return Err(Failure::new(
+                FailureKind::NotFound,
+                format!("there is no {shown}, and nothing of that name is kept"),
+            ));
+        }
         let mut because = Vec::new();
         let folders = self.shared.folders();
         let explained = self.shared.files(&folders).why(&path, &self.shared.settings.limits);
@@ -382,10 +389,10 @@ impl Node {
         };
         match verdict {
             "waiting" => {
-                because.push("it may be captured, and will be with the next scan; `hearth index` does it now".into())
+                because.push("it may be captured, and will be with the next scan; `hearth index` does it now".into());
             }
             "skipped" if item.is_some() => {
-                because.push("an earlier version is still kept; `hearth forget --item` erases it".into())
+                because.push("an earlier version is still kept; `hearth forget --item` erases it".into());
             }
             _ => {}
         }
@@ -522,9 +529,9 @@ impl Node {
         self.shared.each_item(|item| {
             let body = self.shared.document(item.document)?.map(|record| self.shared.body(item.document, &record));
             if matches!(body, Some(Ok(_))) {
-                readable += 1
+                readable += 1;
             } else {
-                unreadable += 1
+                unreadable += 1;
             }
             Ok(())
         })?;

@@ -276,7 +276,10 @@ impl Shared {
             return by_id(id);
         }
         let path = std::path::absolute(called).unwrap_or_else(|_| called.into());
-        for name in [path_name(&path), called.as_bytes().to_vec()] {
+        let resolved =
+            path.parent().and_then(|parent| Some(std::fs::canonicalize(parent).ok()?.join(path.file_name()?)));
+        let resolved = resolved.map(|path| path_name(&path));
+        for name in [Some(path_name(&path)), resolved, Some(called.as_bytes().to_vec())].into_iter().flatten() {
             for source in super::sources::IDS {
                 if let Some(id) = self.state.get::<ItemId>(Tree::Name, &super::view::name_key(source, &name))? {
                     return by_id(id);

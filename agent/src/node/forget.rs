@@ -9,7 +9,7 @@ use hearth_core::{DocumentId, Moment, audit::Event, delta::Kind, session};
 
 use super::{
     Entry, NodeError, Shared, Writer, lock, now,
-    record::{ChunkRecord, ItemRecord},
+    record::{ChunkRecord, ForgottenTags, ItemRecord},
 };
 use crate::{
     ask::{Failure, FailureKind, Forget, Forgotten, Mode},
@@ -138,6 +138,12 @@ impl Shared {
     pub(crate) fn erase(&self, items: &[ItemRecord]) -> Result<(), NodeError> {
         // Older versions first: the current one takes the item with it.
         let documents = items.iter().flat_map(|item| item.older.iter().copied().chain([item.document])).collect();
+        // First of all, so that a scan does not bring them back: their files may still be there.
+        let tag = |item: &ItemRecord| self.forgotten_tag(&item.meta.source, &item.meta.name, &item.meta.content);
+        let tags: Vec<_> = items.iter().map(tag).collect();
+        for tags in tags.chunks(1_000) {
+            self.commit(&mut self.writer(), vec![Entry::Forgotten(ForgottenTags(tags.to_vec()))])?;
+        }
         self.erase_documents(documents, true)
     }
 
@@ -149,6 +155,21 @@ impl Shared {
             Ok(())
         })?;
         self.erase_documents(older, false)
+    }
+
+    /// Erases keys that belong to no document: a crash came between a tombstone and its key, or between a key and its document.
+    pub(crate) fn sweep_keys(&self) -> Result<(), NodeError> {
+        let mut writer = self.writer();
+        if writer.behind {
+            return Ok(());
+        }
+        let mut stray = Vec::new();
+        for (document, (_, slot)) in self.keys.all()? {
+            if self.document(document)?.is_none() {
+                stray.push(slot);
+            }
+        }
+        if stray.is_empty() { Ok(()) } else { Ok(writer.keys.erase(stray)?) }
     }
 
     /// Erases what is no longer at its source. Its words and vectors leave the index files as those are merged.

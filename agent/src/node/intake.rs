@@ -263,6 +263,11 @@ impl Line {
         };
         let content = shared.identity.root.naming(permit.space()).tag("content", &[&captured.content_hash]);
         let known = self.item_named(source, &name)?;
+        // An order that names it brings it back; a scan does not.
+        let tag = shared.forgotten_tag(source, &name, &content);
+        if ticket.is_none() && shared.state.get::<hearth_core::Moment>(Tree::Forgotten, tag.as_bytes())?.is_some() {
+            return Ok(());
+        }
         let format = captured.format.to_string();
         if let Some(known) = &known
             && known.meta.content == content

@@ -41,7 +41,7 @@ pub use find::Finder;
 pub use upkeep::Upkeep;
 
 use self::{
-    record::{Body, DocumentRecord, Encoded, ItemRecord, Renamed, Totals, Vectors},
+    record::{Body, DocumentRecord, Encoded, ForgottenTags, ItemRecord, Renamed, Totals, Vectors},
     sealed_files::SealedFiles,
     vectors::VectorIndex,
     view::{Change, Effects},
@@ -168,6 +168,8 @@ pub(crate) enum Entry {
     Tombstone { document: DocumentId },
     /// The sessions and the hold.
     Gate(Box<Gate>),
+    /// Things that were forgotten and stay out.
+    Forgotten(ForgottenTags),
 }
 
 /// Keyword changes are made findable this soon, or once so many have come together.
@@ -380,6 +382,12 @@ impl Shared {
                 draft.push(SealedChange { kind, document, epoch: 0, body });
                 Change::Gate(gate)
             }
+            Entry::Forgotten(tags) => {
+                let (document, kind) = (GATE_DOCUMENT, Kind::Label);
+                let body = self.gate_key().seal(place, label(document, kind), &tags.encode());
+                draft.push(SealedChange { kind, document, epoch: 0, body });
+                Change::Forgotten(tags)
+            }
         })
     }
 
@@ -505,6 +513,12 @@ impl Shared {
         }
     }
 
+    /// What stands for a thing of this name and content among those that were forgotten.
+    pub(crate) fn forgotten_tag(&self, source: &str, name: &[u8], content: &[u8; 16]) -> hearth_core::ItemId {
+        let naming = self.identity.root.naming(self.identity.space);
+        hearth_core::ItemId::from_bytes(naming.tag("forgotten", &[source.as_bytes(), name, content]))
+    }
+
     /// The key of a document.
     pub(crate) fn document_key(&self, document: DocumentId) -> Result<DocumentKey, StoreError> {
         let record: Option<DocumentRecord> = self.state.get(Tree::Document, document.as_bytes())?;
@@ -592,13 +606,13 @@ impl Shared {
                 Change::Document { document, body, .. } if position >= step.of_words => {
                     let item: Option<ItemRecord> = self.state.get(Tree::Item, body.meta.item.as_bytes())?;
                     match item {
-                        Some(item) if item.document == document => effects.index.push(body),
+                        Some(item) if item.document == document => effects.index.push(*body),
                         Some(_) => {}
                         None => effects.unindex.push(body.meta.item),
                     }
                 }
                 Change::Tombstone { document } if position >= step.of_words => {
-                    writer.keyword.delete_document(document)?
+                    writer.keyword.delete_document(document)?;
                 }
                 Change::Rename { document, .. } if position >= step.of_words => effects.reindex.push(document),
                 Change::Embedding { vectors, .. } if position >= step.of_vectors => {
@@ -652,7 +666,11 @@ impl Shared {
                     let body = self.gate_key().open(place, label, change.body).ok();
                     body.and_then(|body| record::decode_gate(&body).ok()).map(|gate| Change::Gate(Box::new(gate)))
                 }
-                Kind::Key | Kind::Policy | Kind::Label | Kind::Metric => None,
+                Kind::Label => {
+                    let body = self.gate_key().open(place, label, change.body).ok();
+                    body.and_then(|body| ForgottenTags::decode(&body).ok()).map(Change::Forgotten)
+                }
+                Kind::Key | Kind::Policy | Kind::Metric => None,
             });
         }
         changes
@@ -685,6 +703,7 @@ impl Entry {
             Self::Document { encoded, .. } => encoded.len() + 128,
             Self::Embedding { vectors, .. } => vectors.rows.len() * 420 + 256,
             Self::Rename { .. } | Self::Tombstone { .. } => 1024,
+            Self::Forgotten(tags) => tags.0.len() * 20 + 256,
             Self::Gate(gate) => gate.sessions().count() * 512 + 65_536,
         }
     }

@@ -226,6 +226,20 @@ impl Renamed {
     }
 }
 
+/// Things that were forgotten, by the keyed hash of name and content; they stay out until they change.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+pub(crate) struct ForgottenTags(#[n(0)] pub(crate) Vec<ItemId>);
+
+impl ForgottenTags {
+    pub(crate) fn encode(&self) -> Encoded {
+        Encoded(encode(self))
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
+        minicbor::decode(bytes).map_err(|_| StoreError::Damaged("the list of what was forgotten"))
+    }
+}
+
 /// The write gate as it is logged.
 pub(crate) fn encode_gate(gate: &Gate) -> Encoded {
     Encoded(encode(gate))

@@ -28,8 +28,6 @@ pub(crate) const IDS: [&str; 3] = ["files", "shell-history", "import"];
 
 /// How long a watcher waits for a change before it looks whether it should end.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
-/// Without any change told, everything is scanned this often: a watch can miss things.
-const SCAN_EVERY: Duration = Duration::from_secs(24 * 3600);
 
 /// The watching threads.
 #[derive(Debug)]
@@ -189,7 +187,7 @@ impl Watcher {
             }
             return;
         };
-        while !self.changed(generation) && scanned.elapsed() < SCAN_EVERY {
+        while !self.changed(generation) && scanned.elapsed() < self.shared.settings.watching.rescan_every {
             match watch.recv_timeout(LOOK_EVERY) {
                 Ok(Change::Rescan { .. }) => self.scan(source),
                 Ok(change) => {
@@ -213,7 +211,7 @@ impl Watcher {
             }
             Ok(false) => {}
             Err(error) => {
-                tracing::error!(source = self.id, error = %error, "a scan could not be finished; it is tried again")
+                tracing::error!(source = self.id, error = %error, "a scan could not be finished; it is tried again");
             }
         }
     }

@@ -40,6 +40,7 @@ impl Node {
         if due {
             self.shared.forget_expired(at)?;
             self.shared.erase_older()?;
+            self.shared.sweep_keys()?;
             upkeep.retention_at = Some(at);
         }
         if self.shared.totals()?.pending == 0 {

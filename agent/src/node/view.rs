@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use hearth_core::{ChunkId, DocumentId, ItemId, Moment, job, session::Gate};
 use minicbor::{Decode, Encode};
 
-use super::record::{Body, ChunkRecord, DocumentRecord, ItemRecord, JobRecord, Renamed, Totals, Vectors};
+use super::record::{
+    Body, ChunkRecord, DocumentRecord, ForgottenTags, ItemRecord, JobRecord, Renamed, Totals, Vectors,
+};
 use crate::store::{Batch, Position, Slot, State, StoreError, Tree};
 
 pub(crate) const CURSOR: &[u8] = b"cursor";
@@ -28,6 +30,8 @@ pub(crate) enum Change {
     Tombstone { document: DocumentId },
     /// The sessions and the hold.
     Gate(Box<Gate>),
+    /// What was forgotten.
+    Forgotten(ForgottenTags),
 }
 
 /// What the indexes must do after a step.
@@ -36,7 +40,7 @@ pub(crate) struct Effects {
     /// Items whose entries in the keyword index are out of date.
     pub(crate) unindex: Vec<ItemId>,
     /// Versions to put into the keyword index.
-    pub(crate) index: Vec<Box<Body>>,
+    pub(crate) index: Vec<Body>,
     /// Passages that are in no document any more.
     pub(crate) unused: Vec<ChunkId>,
     /// Vectors to put into the vector index.
@@ -118,6 +122,12 @@ impl Step<'_> {
                 self.effects.gate = Some(gate);
                 Ok(())
             }
+            Change::Forgotten(ForgottenTags(tags)) => {
+                for tag in tags {
+                    self.put(Tree::Forgotten, tag.as_bytes(), &self.now.clone());
+                }
+                Ok(())
+            }
         }
     }
 
@@ -162,7 +172,7 @@ impl Step<'_> {
         self.count(&record);
         self.put(Tree::Item, item.as_bytes(), &record);
         self.effects.unindex.push(item);
-        self.effects.index.push(body);
+        self.effects.index.push(*body);
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Read, Seek, SeekFrom},
-    os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, RwLock},
 };
@@ -96,6 +96,9 @@ struct Tip {
     seq: u64,
     #[cbor(n(6), with = "minicbor::bytes")]
     head: [u8; 32],
+    /// The file's number in its file system: a copy put back from a backup has another.
+    #[n(7)]
+    inode: u64,
 }
 
 /// The end of the log, where it grows.
@@ -124,8 +127,11 @@ pub struct Log {
 #[derive(Debug, Default)]
 pub struct LogReader {
     lives: RwLock<Vec<Life>>,
-    offsets: Mutex<HashMap<(usize, u32), Arc<Vec<u64>>>>,
+    offsets: Mutex<HashMap<(usize, u32), Offsets>>,
 }
+
+/// Where the segments of a file begin.
+type Offsets = Arc<Vec<u64>>;
 
 impl Log {
     /// Opens the log under `dir`, checks what was written since the end was last noted, and cuts off a torn tail.
@@ -309,6 +315,7 @@ impl Log {
             number: end.chain.number,
             seq: end.chain.seq,
             head: end.chain.head,
+            inode: end.file.metadata().map_err(StoreError::io("reading the log"))?.ino(),
         };
         write_atomic(&self.tip_path(), &minicbor::to_vec(tip).expect("writing to memory does not fail"))
     }
@@ -322,20 +329,19 @@ impl Log {
         let Some(life) = self.reader.last() else { return Ok(None) };
         let author = self.key.verifying_key().to_bytes();
         let tip = fs::read(self.tip_path()).ok().and_then(|bytes| minicbor::decode::<Tip>(&bytes).ok());
-        let tip = tip.filter(|tip| tip.incarnation == life.incarnation);
-        let mut chain = Chain::begin(author, life.incarnation);
-        let (mut file_no, mut ordinal, mut offset) = (0, 0, 0);
-        if let Some(tip) = tip {
-            let size = fs::metadata(file_path(&life.dir, tip.file)).map_or(0, |meta| meta.len());
-            if size < tip.offset {
-                self.notices.push(
-                    "the log is shorter than it was; the data folder seems to come from a backup, so a new log begins beside it".into(),
-                );
-                return Ok(None);
-            }
-            chain = Chain { author, incarnation: life.incarnation, number: tip.number, seq: tip.seq, head: tip.head };
-            (file_no, ordinal, offset) = (tip.file, tip.ordinal, tip.offset);
+        // Without a note of this very file the end cannot be trusted to be the end: another copy of this log may have gone on.
+        let Some(tip) = tip.filter(|tip| tip.incarnation == life.incarnation) else { return Ok(None) };
+        let found = fs::metadata(file_path(&life.dir, tip.file)).map_or((0, 0), |meta| (meta.len(), meta.ino()));
+        if found.0 < tip.offset || found.1 != tip.inode {
+            self.notices.push(
+                "the log is not the file it was; the data folder seems to come from a backup, so a new log begins beside it"
+                    .into(),
+            );
+            return Ok(None);
         }
+        let mut chain =
+            Chain { author, incarnation: life.incarnation, number: tip.number, seq: tip.seq, head: tip.head };
+        let (mut file_no, mut ordinal, mut offset) = (tip.file, tip.ordinal, tip.offset);
         loop {
             let path = file_path(&life.dir, file_no);
             let opened = OpenOptions::new().read(true).write(true).open(&path);
@@ -584,23 +590,38 @@ mod tests {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let mut log = open(dir.path());
         append(&mut log, 0);
-        let path = only_file(dir.path());
-        let whole = fs::metadata(&path).expect("there").len();
+        log.note_tip().expect("noted");
+        let (path, tip) = (only_file(dir.path()), log.tip_path());
+        let noted = fs::read(&tip).expect("read");
+        let whole = usize::try_from(fs::metadata(&path).expect("there").len()).expect("small");
         append(&mut log, 1);
         drop(log);
         let full = fs::read(&path).expect("read");
-        for cut in usize::try_from(whole).expect("small")..full.len() {
-            fs::write(&path, &full[..cut]).expect("cut");
+        for cut in whole..full.len() {
+            // Written over, so that it stays the same file.
+            fs::write(&path, &full[..cut]).and_then(|()| fs::write(&tip, &noted)).expect("cut");
             let mut log = open(dir.path());
             assert_eq!(documents(&log, Position::BEGIN), [0], "cut at {cut}");
             append(&mut log, 7);
+            assert_eq!(log.reader.count(), 1, "cut at {cut}: one life, continued");
             drop(log);
             assert_eq!(documents(&open(dir.path()), Position::BEGIN), [0, 7], "cut at {cut}");
-            // Back to where it was, the note of the end included.
-            fs::write(&path, &full[..usize::try_from(whole).expect("small")]).expect("restored");
-            let author = path.parent().and_then(Path::parent).expect("an author").to_path_buf();
-            fs::remove_file(author.join("tip")).expect("removed");
         }
+    }
+
+    #[test]
+    fn a_copy_put_back_from_a_backup_begins_a_life_of_its_own() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let mut log = open(dir.path());
+        append(&mut log, 0);
+        drop(log);
+        let path = only_file(dir.path());
+        let copy = path.with_extension("copy");
+        fs::copy(&path, &copy).and_then(|_| fs::rename(&copy, &path)).expect("put back");
+        let mut log = open(dir.path());
+        assert!(log.notices()[0].contains("backup"), "{:?}", log.notices());
+        append(&mut log, 9);
+        assert_eq!((log.reader.count(), documents(&log, Position::BEGIN)), (2, vec![0, 9]));
     }
 
     #[test]

@@ -45,6 +45,8 @@ pub enum Tree {
     Job = 5,
     /// Items by the id they were imported under.
     External = 6,
+    /// Keyed hashes of what was forgotten: name and content.
+    Forgotten = 7,
 }
 
 impl Tree {
@@ -261,7 +263,6 @@ fn set_aside(dir: &Path, why: &str, now: Moment) -> Result<PathBuf, StoreError> 
     Ok(aside)
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it is what map_err hands over")]
 fn from_sled(error: sled::Error) -> StoreError {
     match error {
         sled::Error::Io(error) => StoreError::io("writing the state")(error),
