@@ -11,7 +11,11 @@ export function complaints(page) {
     if (["error", "warning"].includes(message.type()) && !refused) said.push(message.text());
   });
   page.on("pageerror", (error) => said.push(`${error}`));
-  page.on("requestfailed", (request) => said.push(`${request.url()} failed: ${request.failure()?.errorText}`));
+  page.on("requestfailed", (request) => {
+    // The browser gives up what it was still fetching, such as an icon, when it leaves a page; that is no fault of the page.
+    const why = request.failure()?.errorText;
+    if (why !== "net::ERR_ABORTED") said.push(`${request.url()} failed: ${why}`);
+  });
   return said;
 }
 
