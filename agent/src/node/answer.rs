@@ -248,7 +248,7 @@ impl Node {
         }
         let ticket = Arc::new(Ticket::default());
         let (mut lines, mut number) = (BufReader::new(file), 0_u64);
-        loop {
+        while !self.shared.is_stopping() {
             let mut bytes = Vec::new();
             let read = lines.by_ref().take(LINE_MAX + 1).read_until(b'\n', &mut bytes);
             let read = read.map_err(|error| {
