@@ -3,6 +3,8 @@
 //! The command, the socket and the page all speak these: a daemon answers them over its socket, and without one the command opens
 //! the data folder and answers them itself. Every string in an answer is redacted text.
 
+mod wire_path;
+
 use std::{collections::BTreeMap, path::PathBuf};
 
 use hearth_core::{
@@ -37,6 +39,7 @@ pub enum Ask {
     /// Capture all of these now; answer when searchable by meaning. Answer: [`Indexed`].
     Index {
         /// Files and folders, absolute.
+        #[serde(with = "wire_path::many")]
         paths: Vec<PathBuf>,
         /// Capture files again that did not change.
         again: bool,
@@ -44,11 +47,13 @@ pub enum Ask {
     /// Take documents in. Answer: [`Indexed`].
     Import {
         /// The file's absolute path; `FILE.jsonl` with one document a line.
+        #[serde(with = "wire_path")]
         file: PathBuf,
     },
     /// Every item, as JSON lines. Answer: [`Exported`].
     Export {
         /// Where to write, absolute; must not exist.
+        #[serde(with = "wire_path")]
         file: PathBuf,
     },
     /// Why is or isn't this path captured? Answer: [`Why`].
@@ -130,6 +135,7 @@ pub struct Filter {
     /// From this source.
     pub source: Option<String>,
     /// At or below this path.
+    #[serde(with = "wire_path::optional", default)]
     pub path: Option<PathBuf>,
     /// Of this format, such as `markdown`.
     pub format: Option<String>,
@@ -195,8 +201,10 @@ pub struct NewSession {
     /// Why.
     pub purpose: String,
     /// Folders, absolute.
+    #[serde(with = "wire_path::many")]
     pub folders: Vec<PathBuf>,
     /// Folders to leave out, absolute.
+    #[serde(with = "wire_path::many")]
     pub exclude: Vec<PathBuf>,
     /// Sources, such as `files`; all when empty.
     pub sources: Vec<String>,
@@ -523,83 +531,4 @@ pub trait Answers: Send + Sync {
     /// # Errors
     /// A sentence, and an exit code.
     fn answer(&self, ask: Ask) -> Result<serde_json::Value, Failure>;
-}
-
-/// A path as text, or as the numbers of its bytes when it is not UTF-8, which JSON's text cannot hold.
-mod wire_path {
-    use std::{
-        ffi::{OsStr, OsString},
-        fmt,
-        os::unix::ffi::{OsStrExt, OsStringExt},
-        path::{Path, PathBuf},
-    };
-
-    use serde::{
-        Deserializer, Serialize, Serializer,
-        de::{SeqAccess, Visitor},
-    };
-
-    pub(super) fn serialize<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
-        match path.to_str() {
-            Some(text) => serializer.serialize_str(text),
-            None => path.as_os_str().as_bytes().serialize(serializer),
-        }
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
-        deserializer.deserialize_any(Either)
-    }
-
-    struct Either;
-
-    impl<'de> Visitor<'de> for Either {
-        type Value = PathBuf;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a path, as text or as bytes")
-        }
-
-        fn visit_str<E>(self, text: &str) -> Result<PathBuf, E> {
-            Ok(OsStr::new(text).into())
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, mut bytes: A) -> Result<PathBuf, A::Error> {
-            let mut name = Vec::new();
-            while let Some(byte) = bytes.next_element()? {
-                name.push(byte);
-            }
-            Ok(OsString::from_vec(name).into())
-        }
-    }
-
-    pub(super) mod optional {
-        use std::path::{Path, PathBuf};
-
-        use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-        #[derive(Deserialize)]
-        struct Owned(#[serde(deserialize_with = "super::deserialize")] PathBuf);
-
-        struct Borrowed<'a>(&'a Path);
-
-        impl Serialize for Borrowed<'_> {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                super::serialize(self.0, serializer)
-            }
-        }
-
-        #[expect(clippy::ref_option, reason = "serde hands over the field as it is")]
-        pub(in super::super) fn serialize<S: Serializer>(
-            path: &Option<PathBuf>,
-            serializer: S,
-        ) -> Result<S::Ok, S::Error> {
-            path.as_deref().map(Borrowed).serialize(serializer)
-        }
-
-        pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
-            deserializer: D,
-        ) -> Result<Option<PathBuf>, D::Error> {
-            Ok(Option::<Owned>::deserialize(deserializer)?.map(|owned| owned.0))
-        }
-    }
 }

@@ -6,7 +6,7 @@
 use std::{
     ffi::OsStr,
     fs,
-    io::Read,
+    io::{Read, Write},
     os::{
         fd::AsRawFd,
         unix::{ffi::OsStrExt, fs::symlink, net::UnixListener},
@@ -345,6 +345,43 @@ fn a_full_disk_is_said_and_what_was_stored_stays() {
         assert!(command("mount", &[&more[..], &[small.as_os_str()]].concat()), "room is made");
     }
     assert_eq!(home.found("heron"), [notes.join("first.md").display().to_string()]);
+    for check in home.answer(&["doctor"])["checks"].as_array().expect("checks") {
+        assert!(check["ok"] == true || check["name"] == "disk", "{check}");
+    }
+}
+
+#[test]
+fn on_a_full_disk_what_is_there_is_found_and_can_be_forgotten() {
+    let mut home = Home::new();
+    let small = home.dir.path().join("small");
+    fs::create_dir(&small).expect("made");
+    let args = ["-t", "tmpfs", "-o", "size=64m", "tmpfs"].map(OsStr::new);
+    if !command("mount", &[&args[..], &[small.as_os_str()]].concat()) {
+        eprintln!("skipped: a small disk cannot be mounted here, which needs root");
+        return;
+    }
+    let _mounted = Mounted(small.clone());
+    home.data = small.join("data");
+    let heron = home.write("heron.md", "a heron in the reeds\n");
+    let otter = home.write("otter.md", "an otter on the bank\n");
+    home.index();
+
+    let mut ballast = fs::File::create(small.join("ballast")).expect("made");
+    for piece in [1 << 20, 4096, 1] {
+        while ballast.write_all(&vec![1; piece]).is_ok() {}
+    }
+    let named = |path: &Path| [path.display().to_string()];
+    assert_eq!(home.found("heron"), named(&heron));
+    assert_eq!(home.json(&["status"])["items"], 2);
+    let forgotten = home.answer(&["forget", "--item", heron.to_str().expect("UTF-8"), "--yes"]);
+    assert_eq!(forgotten["items"], 1, "{forgotten}");
+    assert!(home.found("heron").is_empty());
+    assert_eq!(home.found("otter"), named(&otter));
+
+    let more = ["-o", "remount,size=128m"].map(OsStr::new);
+    assert!(command("mount", &[&more[..], &[small.as_os_str()]].concat()), "room is made");
+    home.index();
+    assert_eq!(home.found("heron"), named(&heron), "an order that names it brings it back");
     for check in home.answer(&["doctor"])["checks"].as_array().expect("checks") {
         assert!(check["ok"] == true || check["name"] == "disk", "{check}");
     }

@@ -6,9 +6,13 @@ use std::{
 };
 
 use hearth_agent::{
-    ask::{Answers, Ask, Filter, Forget, Forgotten, Found, Hold, Indexed, Mode, Query, Shown, Status},
-    node::{Node, Settings},
+    ask::{
+        Answers, Ask, Filter, Forget, Forgotten, Found, Held, Hold, Indexed, Mode, NewSession, Query, Sessions, Shown,
+        Status,
+    },
+    node::{Node, Settings, Upkeep, now},
 };
+use hearth_core::session::Class;
 use serde::de::DeserializeOwned;
 
 /// A home with some notes and a data folder beside it.
@@ -247,16 +251,101 @@ fn nothing_is_captured_on_hold_and_private_time_stays_out() {
     let node = home.node();
     index(&node, &home.notes());
 
-    let _: hearth_agent::ask::Held = ask(&node, Ask::Hold { how: Hold::Private, for_ms: None, session: None });
+    let _: Held = ask(&node, Ask::Hold { how: Hold::Private, for_ms: None, session: None });
     home.write("secret.md", "# Diary\n\nNobody is to know of this walk by the sea.\n");
     let refused = node.answer(Ask::Index { paths: vec![home.notes()], again: false }).expect_err("private");
     assert!(refused.message.contains("private mode"), "{refused}");
-    let _: hearth_agent::ask::Held = ask(&node, Ask::Hold { how: Hold::Resume, for_ms: None, session: None });
+    let _: Held = ask(&node, Ask::Hold { how: Hold::Resume, for_ms: None, session: None });
 
     let indexed = index(&node, &home.notes());
     assert_eq!(indexed.items, 1, "{indexed:?}");
     assert!(indexed.skipped.iter().any(|skip| skip.reason.contains("private mode was on")), "{indexed:?}");
     assert!(find(&node, "diary sea", Mode::Keyword).hits.is_empty());
+    node.close();
+}
+
+#[test]
+fn commands_given_in_private_time_are_not_in_the_history_that_is_captured() {
+    let home = Home::new();
+    let settings = Settings { embed_threads: 1, home: Some(home.dir.path().into()), ..Settings::default() };
+    let node = Node::open(&home.data(), settings).expect("opened");
+    let session = NewSession {
+        purpose: "shell".into(),
+        folders: Vec::new(),
+        exclude: Vec::new(),
+        sources: vec!["shell-history".into()],
+        class: Class::Private,
+        keep_days: None,
+        for_ms: None,
+    };
+    let _: Sessions = ask(&node, Ask::OpenSession(session));
+    let seconds = || now().as_millis() / 1000;
+    let before = seconds() - 60;
+    let _: Held = ask(&node, Ask::Hold { how: Hold::Private, for_ms: None, session: None });
+    let within = seconds();
+    let _: Held = ask(&node, Ask::Hold { how: Hold::Resume, for_ms: None, session: None });
+    let after = seconds() + 60;
+    let line = |at: u64, command: &str| format!(": {at}:0;{command}\n");
+    let text = line(before, "ls pictures") + &line(within, "cat diary-of-mine") + &line(after, "make heron");
+    fs::write(home.dir.path().join(".zsh_history"), text).expect("written");
+    node.start_watching();
+
+    let until_found = |word: &str| {
+        while find(&node, word, Mode::Keyword).hits.is_empty() {
+            std::thread::yield_now();
+        }
+    };
+    until_found("pictures");
+    until_found("heron");
+    assert!(find(&node, "diary", Mode::Keyword).hits.is_empty());
+    for hit in find(&node, "heron", Mode::Keyword).hits {
+        let shown: Shown = ask(&node, Ask::Show { id: hit.id });
+        assert!(!shown.text.contains("diary"), "{}", shown.text);
+    }
+    node.close();
+}
+
+#[test]
+fn what_is_gone_from_its_source_leaves_the_log_too_even_when_the_state_was_lost_meanwhile() {
+    let home = Home::new();
+    // Words that no compression makes small.
+    let noise: String = (0..20_000_u32).map(|n| format!("{:08x} ", n.wrapping_mul(2_654_435_761))).collect();
+    let path = home.write("noise.txt", &noise);
+    home.write("birds.md", HERON);
+    let log_size = || bytes_below(&home.data().join("log")).iter().map(|(_, bytes)| bytes.len()).sum::<usize>();
+    let node = home.node();
+    let session = NewSession {
+        purpose: "notes".into(),
+        folders: vec![home.notes()],
+        exclude: Vec::new(),
+        sources: vec!["files".into()],
+        class: Class::Private,
+        keep_days: None,
+        for_ms: None,
+    };
+    let _: Sessions = ask(&node, Ask::OpenSession(session));
+    node.start_watching();
+    let until = |items: u64| {
+        while ask::<Status>(&node, Ask::Status).items != items {
+            std::thread::yield_now();
+        }
+    };
+    until(2);
+    fs::remove_file(path).expect("removed");
+    until(1);
+    node.close();
+    let before = log_size();
+    assert!(before > 60_000, "{before}");
+    fs::remove_dir_all(home.data().join("state")).expect("lost");
+
+    let node = home.node();
+    node.upkeep(&mut Upkeep::default()).expect("swept");
+    let after = log_size();
+    assert!(after < before - 50_000, "{before} bytes before, {after} after");
+    assert_eq!(titles(&find(&node, "heron", Mode::Keyword)), ["Birds"]);
+    node.close();
+    let node = home.node();
+    assert_eq!(titles(&find(&node, "heron", Mode::Keyword)), ["Birds"], "also when the pruned log is read again");
     node.close();
 }
 

@@ -342,9 +342,8 @@ pub struct PrivateTime {
 /// File systems tell times coarsely (the kernel's tick, a whole second, FAT's two): what seems to have changed this shortly before a
 /// private time may have changed in it, and stays out too.
 pub const TIME_STAMP_SLACK: Duration = Duration::from_secs(2);
-/// How long private times are remembered: a file that last changed in one stays out that long.
-pub const PRIVATE_MEMORY: Duration = Duration::from_secs(400 * 24 * 3600);
-/// The most private times that are remembered; the oldest two neighbours are joined beyond, which forgets nothing.
+/// The most private times that are remembered apart; beyond, those with the shortest time between them are joined, which forgets
+/// nothing.
 const PRIVATE_TIMES_MAX: usize = 4096;
 
 /// The one write gate of a node.
@@ -454,6 +453,11 @@ impl Gate {
         self.private.iter().copied().chain(current).collect()
     }
 
+    /// Tells whether a private time that is over held this moment, or may have: see [`TIME_STAMP_SLACK`].
+    pub fn was_private(&self, moment: Moment) -> bool {
+        self.private.iter().any(|time| time.from - TIME_STAMP_SLACK <= moment && moment <= time.to)
+    }
+
     /// Asks whether a thing that last changed at `changed` may be captured now.
     ///
     /// Of several sessions that cover it, the one that names it most closely decides; among equals an open one.
@@ -485,7 +489,7 @@ impl Gate {
             State::Private { until, .. } => return Err(Refusal::Private(until)),
             State::Closed { .. } | State::Expired { .. } => return Err(Refusal::Ended),
         }
-        if self.private.iter().any(|time| time.from - TIME_STAMP_SLACK <= changed && changed <= time.to) {
+        if self.was_private(changed) {
             return Err(Refusal::ChangedInPrivate);
         }
         Ok(Permit { session: session.id, space: session.space })
@@ -494,12 +498,14 @@ impl Gate {
     fn remember(&mut self, time: PrivateTime) {
         // A clock set back must not turn the time inside out.
         let time = PrivateTime { from: time.from.min(time.to), to: time.from.max(time.to) };
-        self.private.retain(|old| time.to.since(old.to) < PRIVATE_MEMORY);
         self.private.push(time);
         self.private.sort_by_key(|time| time.from);
         if self.private.len() > PRIVATE_TIMES_MAX {
-            let second = self.private.remove(1);
-            self.private[0].to = self.private[0].to.max(second.to);
+            let between = |at: &usize| self.private[*at].from.since(self.private[*at - 1].to);
+            let nearest = (1..self.private.len()).min_by_key(between).expect("there are thousands");
+            let joined = self.private.remove(nearest);
+            let before = &mut self.private[nearest - 1];
+            before.to = before.to.max(joined.to);
         }
     }
 }
@@ -671,6 +677,24 @@ mod tests {
         gate.handle(later, Event::Pause { until: None });
         gate.handle(later + MINUTE, Event::Resume);
         assert!(gate.admit(later + MINUTE, "files", b"/a/x", later + MINUTE / 2).is_ok());
+    }
+
+    #[test]
+    fn private_times_are_never_forgotten_however_many_and_however_old() {
+        let mut gate = gate([session(1, "/a")]);
+        let spans: Vec<Moment> = (0..5_000_u32).map(|nth| NOW + MINUTE * (10 * nth)).collect();
+        for from in &spans {
+            gate.handle(*from, Event::Private { until: None });
+            gate.handle(*from + MINUTE, Event::Resume);
+        }
+        let ages_later = NOW + MINUTE * 60 * 24 * 365 * 30;
+        for from in &spans {
+            let inside = *from + MINUTE / 2;
+            assert_eq!(gate.admit(ages_later, "files", b"/a/x", inside), Err(Refusal::ChangedInPrivate));
+        }
+        assert!(gate.admit(ages_later, "files", b"/a/x", ages_later).is_ok());
+        let last = *spans.last().expect("there are some");
+        assert!(gate.admit(ages_later, "files", b"/a/x", last + MINUTE * 5).is_ok(), "and nothing else");
     }
 
     #[test]

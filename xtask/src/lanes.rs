@@ -105,6 +105,10 @@ fn full(tree: &Tree, report: &mut Report) {
         return;
     }
     report.stage("tests", minutes(12), || workspace_tests(tree, library.as_ref()));
+    report.stage("schemas", minutes(3), || {
+        let apart = ["test", "--release", "--manifest-path", "tests/schemas/Cargo.toml", "--target-dir"];
+        tee::run(tree.cargo().args(apart).arg(tree.target()))
+    });
     report.stage("pages", minutes(10), || page_tests(tree));
 }
 

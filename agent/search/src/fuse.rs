@@ -4,14 +4,18 @@
 //! side gave no scores, places are added instead (reciprocal rank fusion). The parts of every score are kept, so that a
 //! ranking can be explained.
 
-use std::{collections::HashMap, hash::Hash, str::FromStr};
+use std::{
+    collections::{HashMap, HashSet},
+    hash::Hash,
+    str::FromStr,
+};
 
 use serde::{Deserialize, Serialize};
 
 /// The cosine from which on this model has surely found what was meant. A best hit below it does not count as a full one, or in a
 /// small collection the nearest of many unrelated notes would beat the one that has the very words.
 const SURELY_MEANT: f32 = 0.6;
-/// How many hits of each side are fused.
+/// How many hits of each side are fused at a time.
 pub const DEPTH: usize = 100;
 /// How much meaning counts; the rest is for words. The best share is flat between 0.6 and 0.8.
 const DENSE_SHARE: f32 = 0.7;
@@ -90,12 +94,47 @@ pub struct Parts {
 
 /// Fuses two rankings, each best first, into one, best first; of equals, the one with the smaller key first.
 ///
-/// Only the first [`DEPTH`] of each count. What only words found is taken to be as far away in meaning as the last that
-/// meaning found, since it can be no nearer.
+/// Both are taken in pages of [`DEPTH`] hits, so that asking for more never changes what comes first: each page is fused by itself
+/// and ranks below the one before, its scores lower by one. What only words found is taken to be as far away in meaning as the last
+/// that meaning found on that page, since it can be no nearer. One side alone keeps its own scores.
 pub fn fuse<K: Copy + Eq + Hash + Ord>(keyword: &[Ranked<K>], vector: &[Ranked<K>], mode: Mode) -> Vec<Fused<K>> {
-    let first = |side: &[Ranked<K>], used: bool| if used { distinct(side) } else { Vec::new() };
-    let keyword = first(keyword, mode != Mode::Vector);
-    let vector = first(vector, mode != Mode::Keyword);
+    let own = |hit: &Ranked<K>, parts: Parts| Fused { key: hit.key, parts };
+    match mode {
+        Mode::Keyword if scored(keyword) => distinct(keyword, &mut HashSet::new())
+            .map(|hit| own(hit, Parts { keyword: hit.score, fused: hit.score.unwrap_or_default(), vector: None }))
+            .collect(),
+        Mode::Vector if scored(vector) => distinct(vector, &mut HashSet::new())
+            .map(|hit| own(hit, Parts { vector: hit.score, fused: hit.score.unwrap_or_default(), keyword: None }))
+            .collect(),
+        _ => {
+            let (none, mut seen, mut fused) = (&[][..], HashSet::new(), Vec::new());
+            let (mut words, mut meanings) = (
+                if mode == Mode::Vector { none } else { keyword }.chunks(DEPTH),
+                if mode == Mode::Keyword { none } else { vector }.chunks(DEPTH),
+            );
+            for page in 0_u16.. {
+                let (words, meanings) = (words.next().unwrap_or(none), meanings.next().unwrap_or(none));
+                if words.is_empty() && meanings.is_empty() {
+                    break;
+                }
+                fused.extend(fuse_page(words, meanings, &mut seen).into_iter().map(|mut hit| {
+                    hit.parts.fused -= f32::from(page);
+                    hit
+                }));
+            }
+            fused
+        }
+    }
+}
+
+/// Fuses one page; what an earlier page had is left out.
+fn fuse_page<K: Copy + Eq + Hash + Ord>(
+    keyword: &[Ranked<K>],
+    vector: &[Ranked<K>],
+    seen: &mut HashSet<K>,
+) -> Vec<Fused<K>> {
+    let fresh = |side: &[Ranked<K>]| distinct(side, &mut seen.clone()).copied().collect::<Vec<_>>();
+    let (keyword, vector) = (fresh(keyword), fresh(vector));
     let mut parts: HashMap<K, Parts> = HashMap::new();
     for hit in &keyword {
         parts.entry(hit.key).or_default().keyword = hit.score;
@@ -103,26 +142,27 @@ pub fn fuse<K: Copy + Eq + Hash + Ord>(keyword: &[Ranked<K>], vector: &[Ranked<K
     for hit in &vector {
         parts.entry(hit.key).or_default().vector = hit.score;
     }
-    let scored = |side: &[Ranked<K>]| side.iter().all(|hit| hit.score.is_some_and(f32::is_finite));
     if scored(&keyword) && scored(&vector) {
-        match mode {
-            Mode::Hybrid => by_score(&keyword, &vector, &mut parts),
-            // One side alone is best left as it is.
-            Mode::Keyword => parts.values_mut().for_each(|parts| parts.fused = parts.keyword.unwrap_or_default()),
-            Mode::Vector => parts.values_mut().for_each(|parts| parts.fused = parts.vector.unwrap_or_default()),
-        }
+        by_score(&keyword, &vector, &mut parts);
     } else {
         by_place(&keyword, &vector, &mut parts);
     }
+    seen.extend(parts.keys());
     let mut fused: Vec<Fused<K>> = parts.into_iter().map(|(key, parts)| Fused { key, parts }).collect();
     fused.sort_by(|a, b| b.parts.fused.total_cmp(&a.parts.fused).then_with(|| a.key.cmp(&b.key)));
     fused
 }
 
-/// The first hits of a side, each key once.
-fn distinct<K: Copy + Eq + Hash>(side: &[Ranked<K>]) -> Vec<Ranked<K>> {
-    let mut seen = std::collections::HashSet::new();
-    side.iter().filter(|hit| seen.insert(hit.key)).take(DEPTH).copied().collect()
+fn scored<K>(side: &[Ranked<K>]) -> bool {
+    side.iter().all(|hit| hit.score.is_some_and(f32::is_finite))
+}
+
+/// The hits of a side that were not seen, each key once.
+fn distinct<'s, K: Copy + Eq + Hash>(
+    side: &'s [Ranked<K>],
+    seen: &'s mut HashSet<K>,
+) -> impl Iterator<Item = &'s Ranked<K>> {
+    side.iter().filter(|hit| seen.insert(hit.key))
 }
 
 fn by_score<K: Copy + Eq + Hash>(keyword: &[Ranked<K>], vector: &[Ranked<K>], parts: &mut HashMap<K, Parts>) {
@@ -212,6 +252,23 @@ mod tests {
             Parts { keyword: None, vector: Some(0.9), fused: 0.9 }
         );
         assert!("dense".parse::<Mode>().is_err_and(|error| error.to_string().contains("write `hybrid`")));
+    }
+
+    #[test]
+    fn asking_for_more_changes_nothing_of_what_comes_first() {
+        let words: Vec<(u32, f32)> = (0..250_u16).map(|n| (u32::from(n) * 2, 500.0 - f32::from(n))).collect();
+        let meaning: Vec<(u32, f32)> = (0..300_u16).map(|n| (u32::from(n) * 3, 1.0 - f32::from(n) / 300.0)).collect();
+        let (words, meaning) = (side(&words), side(&meaning));
+        let first = fuse(&words[..DEPTH], &meaning[..DEPTH], Mode::Hybrid);
+        let all = fuse(&words, &meaning, Mode::Hybrid);
+        assert_eq!(all[..first.len()], first);
+        assert!(all.is_sorted_by(|a, b| a.parts.fused >= b.parts.fused));
+        let mut keys = order(&all);
+        keys.sort_unstable();
+        keys.dedup();
+        assert_eq!(keys.len(), all.len(), "each once");
+        assert!(words.iter().chain(&meaning).all(|hit| keys.binary_search(&hit.key).is_ok()), "and all are there");
+        assert_eq!(fuse(&words, &[], Mode::Keyword).len(), 250, "one side alone is not cut");
     }
 
     #[test]

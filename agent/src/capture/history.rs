@@ -3,7 +3,8 @@
 //! An item holds the commands that one history file has of one day (UTC, so that travelling renames nothing); bash without
 //! times has batches instead, cut where the commands themselves say so, so that neither what is added at the end nor what
 //! bash drops at the beginning moves a cut. What is no longer in a history file is no longer an item: deleting a line there
-//! deletes it here. A command that begins with a space is never captured, and one that is repeated at once counts once.
+//! deletes it here. A command that begins with a space is never captured, one that was given in a time that is left out neither,
+//! and one that is repeated at once counts once.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -68,9 +69,16 @@ impl fmt::Display for Shell {
 }
 
 /// The source of shell histories.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct History {
     files: Arc<[(Shell, PathBuf)]>,
+    leaves_out: Arc<dyn Fn(Moment) -> bool + Send + Sync>,
+}
+
+impl fmt::Debug for History {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("History").field(&self.files).finish()
+    }
 }
 
 impl History {
@@ -86,7 +94,13 @@ impl History {
         let mut files: Vec<_> = files.into_iter().collect();
         files.sort_by(|a, b| name_order(&prefix(a.0, &a.1), &prefix(b.0, &b.1)));
         files.dedup();
-        Self { files: files.into() }
+        Self { files: files.into(), leaves_out: Arc::new(|_| false) }
+    }
+
+    /// The same histories, but for commands that were given at a moment which `leaves_out` picks. A command without a time stays.
+    #[must_use]
+    pub fn leaving_out(self, leaves_out: impl Fn(Moment) -> bool + Send + Sync + 'static) -> Self {
+        Self { leaves_out: Arc::new(leaves_out), ..self }
     }
 
     /// The history files.
@@ -94,7 +108,7 @@ impl History {
         self.files.iter().map(|(shell, path)| (*shell, path.as_path()))
     }
 
-    fn load(shell: Shell, path: &Path, limits: &Limits) -> Result<Vec<(Candidate, String)>, Skip> {
+    fn load(&self, shell: Shell, path: &Path, limits: &Limits) -> Result<Vec<(Candidate, String)>, Skip> {
         let name = prefix(shell, path);
         let skip = |reason| Skip { name: name.clone(), reason, folder: true };
         let (file, before) = match open_regular(path) {
@@ -107,7 +121,11 @@ impl History {
             Err(reason) => return Err(skip(reason)),
         };
         let modified = u64::try_from(before.mtime_ns / 1_000_000).unwrap_or(0);
-        let batches = batches(parse(shell, &bytes));
+        let mut commands = parse(shell, &bytes);
+        commands.retain(|command| {
+            command.at.is_none_or(|at| !(self.leaves_out)(Moment::from_millis(at.saturating_mul(1000))))
+        });
+        let batches = batches(commands);
         let mut found: Vec<(Candidate, String)> = batches
             .into_iter()
             .map(|(label, batch)| {
@@ -140,11 +158,11 @@ impl Source for History {
     }
 
     fn scan(&self, after: Option<&Cursor>) -> Box<dyn Iterator<Item = Found> + Send> {
-        let (files, after) = (Arc::clone(&self.files), after.map(|cursor| cursor.name().to_vec()));
-        let scan = (0..files.len()).flat_map(move |nth| {
-            let (shell, path) = &files[nth];
+        let (history, after) = (self.clone(), after.map(|cursor| cursor.name().to_vec()));
+        let scan = (0..self.files.len()).flat_map(move |nth| {
+            let (shell, path) = &history.files[nth];
             // One file is in memory at a time, and of it only what the items are called.
-            match Self::load(*shell, path, &Limits::default()) {
+            match history.load(*shell, path, &Limits::default()) {
                 Ok(items) => items.into_iter().map(|(candidate, _)| Found::Seen(candidate)).collect(),
                 Err(skip) if skip.reason == SkipReason::Vanished => Vec::new(),
                 Err(skip) => vec![Found::Skipped(skip)],
@@ -157,7 +175,7 @@ impl Source for History {
         let skip = |reason| Skip::new(&what.name, reason);
         let of_file = |(shell, path): &&(Shell, PathBuf)| super::lies_in(&what.name, &prefix(*shell, path));
         let (shell, path) = self.files.iter().find(of_file).ok_or_else(|| skip(SkipReason::OutOfScope))?;
-        let items = Self::load(*shell, path, limits).map_err(|found| skip(found.reason))?;
+        let items = self.load(*shell, path, limits).map_err(|found| skip(found.reason))?;
         let (found, text) =
             items.into_iter().find(|(found, _)| found.name == what.name).ok_or_else(|| skip(SkipReason::Vanished))?;
         let label = found.name.rsplit(|byte| *byte == b'/').next().map(String::from_utf8_lossy).unwrap_or_default();
@@ -197,7 +215,7 @@ struct Ward {
 
 impl Ward {
     fn look(&mut self, shell: Shell, path: &Path) -> Vec<Change> {
-        let items = match History::load(shell, path, &Limits::default()) {
+        let items = match self.history.load(shell, path, &Limits::default()) {
             Ok(items) => items,
             Err(skip) if skip.reason == SkipReason::Vanished => Vec::new(),
             Err(skip) => return vec![Change::Skipped(skip)],

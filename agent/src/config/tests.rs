@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use super::{Config, Flag, IpPolicy, Places, load, reference, schema, settings};
+use super::{Config, Flag, IpPolicy, Places, load, reference, settings};
 
 /// A machine's and a user's folder, in a folder of the test.
 struct Folders(tempfile::TempDir);
@@ -175,26 +175,6 @@ fn what_is_shown_can_be_written_down_and_read_back() {
         toml::from_str::<Config>("[capture]\nsetle = \"2s\"\n").is_err(),
         "the types refuse what the loader refuses"
     );
-}
-
-#[test]
-fn the_schema_knows_every_setting_and_no_other() {
-    let schema = serde_json::to_value(schema()).expect("a schema is JSON");
-    let validator = jsonschema::validator_for(&schema).expect("it is a schema");
-    let all: serde_json::Value =
-        toml::from_str("[capture]\nsettle = \"2s\"\n[embed]\nthreads = 4\n[page]\nlisten = \"127.0.0.1:1\"\n")
-            .expect("well formed");
-    assert!(validator.is_valid(&all));
-    for wrong in [
-        "[capture]\nsettle = \"2 s\"",
-        "[capture]\nsetle = \"2s\"",
-        "[embed]\nthreads = 0",
-        "[captur]\n",
-        "[page]\nlisten = \"0.0.0.0:1\"",
-    ] {
-        let document: serde_json::Value = toml::from_str(wrong).expect("well formed");
-        assert!(!validator.is_valid(&document), "{wrong}");
-    }
 }
 
 #[test]

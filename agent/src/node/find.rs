@@ -3,7 +3,7 @@
 //! Runs on the caller's thread against snapshots; it never waits for the pipeline. Query text is used and forgotten.
 
 use std::{
-    collections::HashMap,
+    collections::HashSet,
     path::PathBuf,
     sync::Mutex,
     time::{Duration, Instant},
@@ -26,8 +26,9 @@ use crate::{
 /// Queries longer than this are cut: the model reads no more.
 const QUERY_CHARS: usize = 2_000;
 const SNIPPET_CHARS: usize = 240;
-/// A search of many items looks at more passages than it shows.
 const LIMIT_MAX: usize = 1_000;
+/// A search looks at no more passages of each side than this.
+const DEPTH_MAX: usize = 16_384;
 
 /// What turns queries into vectors, loaded at the first search and let go after a rest.
 pub struct Finder {
@@ -64,6 +65,16 @@ impl Finder {
             *lock(&self.engine) = None;
         }
         rested
+    }
+}
+
+impl From<Mode> for fuse::Mode {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Hybrid => Self::Hybrid,
+            Mode::Vector => Self::Vector,
+            Mode::Keyword => Self::Keyword,
+        }
     }
 }
 
@@ -120,49 +131,66 @@ impl Shared {
         if text.trim().is_empty() {
             return Ok(Vec::new());
         }
-        let depth = DEPTH.max(limit.saturating_mul(3));
-        let words = match mode {
-            Mode::Vector => Vec::new(),
-            Mode::Keyword | Mode::Hybrid => {
-                let passes = |chunk| self.passes(chunk, filter);
-                let filter = hearth_search::Filter {
-                    allow: (*filter != Filter::default()).then_some(&passes as &dyn Fn(ChunkId) -> bool),
-                    ..hearth_search::Filter::default()
-                };
-                let hits = self.keyword.search(text, depth, &filter)?;
-                hits.into_iter().map(|hit| Ranked { key: hit.chunk, score: Some(hit.score) }).collect()
+        let question = if mode == Mode::Keyword { None } else { Some(self.question(text)?) };
+        let mut depth = DEPTH.max(limit);
+        loop {
+            let words = if mode == Mode::Vector { Vec::new() } else { self.by_word(text, depth, filter)? };
+            let meanings = match &question {
+                Some(question) => self.by_meaning(question, depth, filter)?,
+                None => Vec::new(),
+            };
+            let is_all = words.len() < depth && meanings.len() < depth;
+            let best = self.grouped(fuse(&words, &meanings, mode.into()), limit, filter)?;
+            // Several passages of one item are one hit: a long list may need more of them.
+            if best.len() >= limit || is_all || depth >= DEPTH_MAX {
+                return Ok(best);
             }
+            depth *= 4;
+        }
+    }
+
+    fn by_word(&self, text: &str, depth: usize, filter: &Filter) -> Result<Vec<Ranked<ChunkId>>, NodeError> {
+        let passes = |chunk| self.passes(chunk, filter);
+        let filter = hearth_search::Filter {
+            allow: (*filter != Filter::default()).then_some(&passes as &dyn Fn(ChunkId) -> bool),
+            ..hearth_search::Filter::default()
         };
-        let meanings = match mode {
-            Mode::Keyword => Vec::new(),
-            Mode::Vector | Mode::Hybrid => {
-                let question = self.question(text)?;
-                let mut vectors = lock(&self.vectors);
-                self.load_vectors(&mut vectors)?;
-                let all = vectors.loaded().expect("loaded in the line above");
-                let near = if *filter == Filter::default() {
-                    all.nearest(&question, depth)
-                } else {
-                    all.nearest_of(&question, depth, |chunk| self.passes(chunk, filter))
-                };
-                near.into_iter().map(|near| Ranked { key: near.chunk, score: Some(near.score) }).collect()
-            }
+        let hits = self.keyword.search(text, depth, &filter)?;
+        Ok(hits.into_iter().map(|hit| Ranked { key: hit.chunk, score: Some(hit.score) }).collect())
+    }
+
+    fn by_meaning(
+        &self,
+        question: &Embedding,
+        depth: usize,
+        filter: &Filter,
+    ) -> Result<Vec<Ranked<ChunkId>>, NodeError> {
+        let mut vectors = lock(&self.vectors);
+        self.load_vectors(&mut vectors)?;
+        let all = vectors.loaded().expect("loaded in the line above");
+        let near = if *filter == Filter::default() {
+            all.nearest(question, depth)
+        } else {
+            all.nearest_of(question, depth, |chunk| self.passes(chunk, filter))
         };
-        let mode = match mode {
-            Mode::Hybrid => fuse::Mode::Hybrid,
-            Mode::Vector => fuse::Mode::Vector,
-            Mode::Keyword => fuse::Mode::Keyword,
-        };
+        Ok(near.into_iter().map(|near| Ranked { key: near.chunk, score: Some(near.score) }).collect())
+    }
+
+    /// The items of passages, each by its best one.
+    fn grouped(
+        &self,
+        passages: Vec<fuse::Fused<ChunkId>>,
+        limit: usize,
+        filter: &Filter,
+    ) -> Result<Vec<Best>, NodeError> {
         let mut best: Vec<Best> = Vec::new();
-        let mut places: HashMap<ItemId, usize> = HashMap::new();
-        for fused in fuse(&words, &meanings, mode) {
+        let mut seen: HashSet<ItemId> = HashSet::new();
+        for fused in passages {
             let parts = Parts { keyword: fused.parts.keyword, vector: fused.parts.vector };
             for item in self.items_of(fused.key)? {
-                if !matches(&item, filter) || places.contains_key(&item.meta.item) {
-                    continue;
+                if matches(&item, filter) && seen.insert(item.meta.item) {
+                    best.push(Best { item, chunk: fused.key, score: fused.parts.fused, parts });
                 }
-                places.insert(item.meta.item, best.len());
-                best.push(Best { item, chunk: fused.key, score: fused.parts.fused, parts });
             }
             if best.len() >= limit {
                 break;

@@ -1,22 +1,25 @@
 //! Forgetting: keys destroyed, changes pruned from the log, words and vectors gone from the index files.
 //!
 //! The tombstone is logged first, so that a crash in between is finished by the next order or the next start; then the keys go,
-//! which is what makes it final. Backups that were made outside are out of reach, and the answer does not pretend otherwise.
+//! which is what makes it final. The state keeps which places of the log are to be pruned, until they are. Backups that were made outside are out of reach, and the answer does not pretend otherwise.
 
-use std::collections::HashSet;
+use std::time::Duration;
 
 use hearth_core::{DocumentId, Moment, audit::Event, delta::Kind, session};
 
 use super::{
     Entry, NodeError, Shared, Writer, lock, now,
     record::{ChunkRecord, ForgottenTags, ItemRecord},
+    view::UNPURGED,
 };
 use crate::{
     ask::{Failure, FailureKind, Forget, Forgotten, Mode},
-    store::{Position, Slot, Tree},
+    store::{Batch, Position, State, StoreError, Tree, is_disk_full},
 };
 
 const TITLES: usize = 10;
+/// What is gone from its source leaves the index files after so long; writing them anew for each file would never end.
+const PURGE_AFTER: Duration = Duration::from_secs(24 * 3600);
 /// A query can mean this many items at most; more is a slip.
 const QUERY_ITEMS_MAX: usize = 1_000;
 
@@ -39,6 +42,18 @@ impl Shared {
         if dry_run {
             return Ok(forgotten);
         }
+        match self.forget_these(what, &items, &forgotten) {
+            // Room was set aside for just this. What the first attempt left half done, the sweep finishes.
+            Err(error) if error.is_full() && self.folder.release_reserve() => {
+                self.forget_these(what, &items, &forgotten)?;
+                self.sweep_keys()?;
+            }
+            other => other?,
+        }
+        Ok(forgotten)
+    }
+
+    fn forget_these(&self, what: &Forget, items: &[ItemRecord], forgotten: &Forgotten) -> Result<(), NodeError> {
         let by = match what {
             Forget::Last { .. } => "last",
             Forget::Item { .. } => "item",
@@ -48,18 +63,17 @@ impl Shared {
                 "session"
             }
         };
-        self.erase(&items)?;
+        self.erase(items)?;
         if let Forget::Session { session } = what {
             self.change_gate(|gate| gate.remove(*session))?;
         }
-        self.audit(Event::Forgot { by: by.into(), items: forgotten.items, documents: forgotten.documents })?;
-        Ok(forgotten)
+        self.audit(Event::Forgot { by: by.into(), items: forgotten.items, documents: forgotten.documents })
     }
 
     /// Forgets what its session no longer keeps; says how many items that were.
     pub(crate) fn forget_expired(&self, at: Moment) -> Result<u64, NodeError> {
         let gate = self.gate();
-        let day = std::time::Duration::from_secs(24 * 3600);
+        let day = Duration::from_secs(24 * 3600);
         let mut items = Vec::new();
         self.each_item(|item| {
             let keep = gate.session(item.meta.session).and_then(|session| session.keep_days);
@@ -80,7 +94,7 @@ impl Shared {
         let mut items = Vec::new();
         match what {
             Forget::Last { ms } => {
-                let since = now() - std::time::Duration::from_millis(*ms);
+                let since = now() - Duration::from_millis(*ms);
                 self.each_item(|item| {
                     // A clock that was set back leaves captures in the future; those are recent, too.
                     if item.meta.captured_at >= since {
@@ -172,53 +186,89 @@ impl Shared {
         if stray.is_empty() { Ok(()) } else { Ok(writer.keys.erase(stray)?) }
     }
 
-    /// Erases what is no longer at its source. Its words and vectors leave the index files as those are merged.
+    /// Erases what is no longer at its source. Its bytes leave the log and the index files with the next [`sweep`](Self::sweep).
     pub(crate) fn drop_items(&self, items: &[ItemRecord]) -> Result<(), NodeError> {
         let documents = items.iter().flat_map(|item| item.older.iter().copied().chain([item.document])).collect();
         let mut writer = self.writer();
-        let (slots, _) = self.tombstones(&mut writer, documents)?;
-        Ok(writer.keys.erase(slots)?)
+        self.bury(&mut writer, documents)
     }
 
     fn erase_documents(&self, documents: Vec<DocumentId>, from_indexes: bool) -> Result<(), NodeError> {
         if documents.is_empty() {
             return Ok(());
         }
-        let gone: HashSet<DocumentId> = documents.iter().copied().collect();
         let mut writer = self.writer();
-        let (slots, mut positions) = self.tombstones(&mut writer, documents)?;
-        writer.keys.erase(slots)?;
-        positions.sort_unstable();
-        positions.dedup();
-        writer.log.prune(&positions, |change| gone.contains(&change.document) && change.kind != Kind::Tombstone)?;
-        if from_indexes {
-            self.commit_words(&mut writer)?;
-            writer.keyword.purge()?;
-            let end = writer.log.end();
-            let keep = |chunk: hearth_core::ChunkId| {
-                self.state.get::<ChunkRecord>(Tree::Chunk, chunk.as_bytes()).ok().flatten().is_some()
-            };
-            lock(&self.vectors).purge(end, keep)?;
+        self.bury(&mut writer, documents)?;
+        // With its key a document is gone for good; on a full disk its bytes follow when there is room to write the rest anew.
+        let pruned = self.prune(&mut writer).and_then(|()| if from_indexes { self.purge(&mut writer) } else { Ok(()) });
+        match pruned {
+            Err(_) if is_disk_full(self.folder.root()) => {
+                let notice = "something was forgotten on a full disk: its keys are destroyed, its sealed bytes are removed once there is room";
+                lock(&self.notices).push(notice.into());
+                Ok(())
+            }
+            other => other,
         }
-        Ok(())
     }
 
-    /// Logs that documents are gone; returns where their keys and changes lie.
-    fn tombstones(
-        &self,
-        writer: &mut Writer,
-        documents: Vec<DocumentId>,
-    ) -> Result<(Vec<Slot>, Vec<Position>), NodeError> {
-        let (mut slots, mut positions, mut entries) = (Vec::new(), Vec::new(), Vec::new());
+    /// Removes what is left of documents that are gone: from the log at once, from the index files once they have waited long enough.
+    pub(crate) fn sweep(&self, at: Moment) -> Result<(), NodeError> {
+        let mut writer = self.writer();
+        if writer.behind {
+            return Ok(());
+        }
+        self.prune(&mut writer)?;
+        let unpurged: Option<Moment> = self.state.get(Tree::Meta, UNPURGED)?;
+        // A clock that was set back must not stop it for good.
+        match unpurged {
+            Some(since) if since > at || at.since(since) >= PURGE_AFTER => self.purge(&mut writer),
+            _ => Ok(()),
+        }
+    }
+
+    /// Replaces what belongs to no document any more by its hashes, in the log.
+    fn prune(&self, writer: &mut Writer) -> Result<(), NodeError> {
+        let mut batch = Batch::default();
+        let mut positions = Vec::new();
+        for dead in self.state.iter::<()>(Tree::Dead) {
+            let (key, ()) = dead?;
+            let number = <[u8; 8]>::try_from(&key[..]).map_err(|_| StoreError::Damaged("a record of the state"))?;
+            positions.push(Position::from_u64(u64::from_be_bytes(number)));
+            batch.remove(Tree::Dead, &key);
+        }
+        if positions.is_empty() {
+            return Ok(());
+        }
+        writer.log.prune(&positions, |change| {
+            let of_document = matches!(change.kind, Kind::Document | Kind::Embedding | Kind::Rename);
+            of_document && matches!(self.document(change.document), Ok(None))
+        })?;
+        Ok(self.state.apply(batch)?)
+    }
+
+    /// Writes the index files anew without what is gone.
+    fn purge(&self, writer: &mut Writer) -> Result<(), NodeError> {
+        self.commit_words(writer)?;
+        writer.keyword.purge()?;
+        let end = writer.log.end();
+        let keep = |chunk: hearth_core::ChunkId| {
+            self.state.get::<ChunkRecord>(Tree::Chunk, chunk.as_bytes()).ok().flatten().is_some()
+        };
+        lock(&self.vectors).purge(end, keep)?;
+        State::remove_asides(&self.folder.part("state"))?;
+        let mut batch = Batch::default();
+        batch.remove(Tree::Meta, UNPURGED);
+        Ok(self.state.apply(batch)?)
+    }
+
+    /// Logs that documents are gone and destroys their keys, which is what makes it final.
+    fn bury(&self, writer: &mut Writer, documents: Vec<DocumentId>) -> Result<(), NodeError> {
+        let (mut slots, mut entries) = (Vec::new(), Vec::new());
         for document in documents {
-            if let Some(record) = self.document(document)? {
-                slots.push(record.slot);
-                positions.push(record.position);
-                positions.extend(record.also);
-            }
+            slots.extend(self.document(document)?.map(|record| record.slot));
             entries.push(Entry::Tombstone { document });
         }
         self.commit(writer, entries)?;
-        Ok((slots, positions))
+        Ok(writer.keys.erase(slots)?)
     }
 }

@@ -50,6 +50,7 @@ use crate::{
     capture::{Limits, Watching},
     store::{
         AuditLog, Folder, Identity, KeyReader, Keys, Log, LogReader, Position, Slot, State, StoreError, Tree, entropy,
+        is_disk_full,
     },
 };
 
@@ -104,6 +105,13 @@ pub enum NodeError {
     /// A text could not be embedded.
     #[error(transparent)]
     Embed(#[from] hearth_search::model::EmbedError),
+}
+
+impl NodeError {
+    /// Whether it failed only because the disk is full.
+    pub const fn is_full(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_full())
+    }
 }
 
 /// A node on its folder.
@@ -239,7 +247,12 @@ impl Shared {
         let log = Log::open(&folder.part("log"), identity.signing.clone(), identity.fleet(), at)?;
         let keys = Keys::open(folder.part("keys"), identity.root.clone())?;
         let audit = AuditLog::open(&folder.part("audit"), space, &identity.root)?;
-        let state = State::open(&folder.part("state"), space, &identity.root, at)?;
+        let open_state = || State::open(&folder.part("state"), space, &identity.root, at);
+        // Opening it takes some room, which was set aside; what is there can then be found, and forgotten.
+        let state = match open_state() {
+            Err(error) if error.is_full() && folder.release_reserve() => open_state()?,
+            other => other?,
+        };
         let model = settings.model.clone().unwrap_or_else(Model::bundled);
         let index_key = identity.root.derive(space, "hearth/index/1");
         let mut notices: Vec<String> = log.notices().iter().chain(state.notices()).cloned().collect();
@@ -275,6 +288,11 @@ impl Shared {
     /// The sessions and the hold as they are now.
     pub(crate) fn gate(&self) -> Gate {
         self.gate.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether what happened at this moment stays out for good.
+    pub(crate) fn was_private(&self, moment: Moment) -> bool {
+        self.gate.read().unwrap_or_else(PoisonError::into_inner).was_private(moment)
     }
 
     pub(crate) fn writer(&self) -> MutexGuard<'_, Writer> {
@@ -576,7 +594,11 @@ impl Shared {
             })?;
             lock(&self.notices).extend(notices);
             if writer.uncommitted.is_some() || of_words < end {
-                self.commit_words(writer)?;
+                match self.commit_words(writer) {
+                    // Only the next opening has more to do, when nothing changed.
+                    Err(_) if writer.uncommitted.is_none() && is_disk_full(self.folder.root()) => {}
+                    other => other?,
+                }
             }
         }
         if known_model.as_deref() != Some(self.model.id()) {
@@ -649,7 +671,9 @@ impl Shared {
                 let key = self.keys.get(slot, space, document).ok().flatten()?;
                 key.open(place, label, change.body).ok()
             };
+            let of_document = matches!(kind, Kind::Document | Kind::Embedding | Kind::Rename);
             changes.extend(match kind {
+                _ if of_document && slot.is_none() => Some(Change::Dead),
                 Kind::Document => slot.and_then(|slot| {
                     let body = Box::new(Body::decode(&open(slot)?).ok()?);
                     Some(Change::Document { document, seq, slot, body })
@@ -704,7 +728,7 @@ impl Entry {
             Self::Embedding { vectors, .. } => vectors.rows.len() * 420 + 256,
             Self::Rename { .. } | Self::Tombstone { .. } => 1024,
             Self::Forgotten(tags) => tags.0.len() * 20 + 256,
-            Self::Gate(gate) => gate.sessions().count() * 512 + 65_536,
+            Self::Gate(gate) => gate.sessions().count() * 512 + 131_072,
         }
     }
 }

@@ -147,13 +147,11 @@ impl Watcher {
                     let folders = self.shared.folders();
                     (!folders.is_empty()).then(|| Box::new(self.shared.files(&folders)) as Box<dyn Source>)
                 }
-                _ => self
-                    .shared
-                    .settings
-                    .home
-                    .as_ref()
-                    .filter(|_| self.shared.is_on(self.id))
-                    .map(|home| Box::new(History::of_home(home)) as Box<dyn Source>),
+                _ => self.shared.settings.home.as_ref().filter(|_| self.shared.is_on(self.id)).map(|home| {
+                    let shared = Arc::clone(&self.shared);
+                    let history = History::of_home(home).leaving_out(move |at| shared.was_private(at));
+                    Box::new(history) as Box<dyn Source>
+                }),
             };
             match source {
                 Some(source) => self.follow(&*source, generation),

@@ -41,6 +41,8 @@ impl Node {
             self.shared.forget_expired(at)?;
             self.shared.erase_older()?;
             self.shared.sweep_keys()?;
+            self.shared.sweep(at)?;
+            self.shared.folder.keep_reserve();
             upkeep.retention_at = Some(at);
         }
         if self.shared.totals()?.pending == 0 {

@@ -16,6 +16,8 @@ use crate::store::{Batch, Position, Slot, State, StoreError, Tree};
 pub(crate) const CURSOR: &[u8] = b"cursor";
 pub(crate) const GATE: &[u8] = b"gate";
 pub(crate) const TOTALS: &[u8] = b"totals";
+/// Since when the index files hold something of what is gone.
+pub(crate) const UNPURGED: &[u8] = b"unpurged";
 
 /// A change with its body open.
 #[derive(Debug)]
@@ -32,6 +34,8 @@ pub(crate) enum Change {
     Gate(Box<Gate>),
     /// What was forgotten.
     Forgotten(ForgottenTags),
+    /// Something whose key was destroyed.
+    Dead,
 }
 
 /// What the indexes must do after a step.
@@ -126,6 +130,10 @@ impl Step<'_> {
                 for tag in tags {
                     self.put(Tree::Forgotten, tag.as_bytes(), &self.now.clone());
                 }
+                Ok(())
+            }
+            Change::Dead => {
+                self.dead(self.position);
                 Ok(())
             }
         }
@@ -225,6 +233,9 @@ impl Step<'_> {
                 self.uncount(&item);
                 self.remove(Tree::Item, record.item.as_bytes());
                 self.effects.unindex.push(record.item);
+                if self.get::<Moment>(Tree::Meta, UNPURGED)?.is_none() {
+                    self.put(Tree::Meta, UNPURGED, &self.now.clone());
+                }
             } else {
                 item.older.retain(|older| *older != document);
                 self.put(Tree::Item, record.item.as_bytes(), &item);
@@ -232,7 +243,13 @@ impl Step<'_> {
         }
         self.finish_job(document)?;
         self.remove(Tree::Document, document.as_bytes());
+        record.also.iter().chain([&record.position]).for_each(|position| self.dead(*position));
         Ok(())
+    }
+
+    /// Something at this place of the log belongs to no document any more.
+    fn dead(&mut self, position: Position) {
+        self.put(Tree::Dead, &position.as_u64().to_be_bytes(), &());
     }
 
     /// An item's current version no longer holds its passages.

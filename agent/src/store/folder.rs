@@ -17,6 +17,11 @@ pub const SCHEMA: u32 = 1;
 /// A killed process holds its lock until it is reaped.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 
+/// Room that is set aside, so that searching and forgetting work on a full disk.
+const RESERVE_BYTES: u64 = 4 << 20;
+/// With less room than this a disk counts as full.
+const FULL_BYTES: u64 = 64 << 10;
+
 /// A data folder that this process holds.
 #[derive(Debug)]
 pub struct Folder {
@@ -57,7 +62,36 @@ impl Folder {
         if !schema.exists() {
             write_atomic(&schema, format!("hearth-data {SCHEMA}\n").as_bytes())?;
         }
-        Ok(Self { root: root.into(), _lock: lock })
+        let folder = Self { root: root.into(), _lock: lock };
+        folder.keep_reserve();
+        Ok(folder)
+    }
+
+    /// Sets some room aside unless that was done, or there is little of it.
+    pub fn keep_reserve(&self) {
+        let path = self.reserve();
+        if fs::metadata(&path).is_ok_and(|meta| meta.len() == RESERVE_BYTES)
+            || free_bytes(&self.root).is_none_or(|free| free < 8 * RESERVE_BYTES)
+        {
+            return;
+        }
+        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path);
+        let set_aside = file.is_ok_and(|file| {
+            rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, RESERVE_BYTES).is_ok()
+        });
+        if !set_aside {
+            // Only a convenience: a file system that sets nothing aside is used without.
+            let _ = fs::remove_file(&path);
+        }
+    }
+
+    /// Gives the room that was set aside back; says whether there was any.
+    pub fn release_reserve(&self) -> bool {
+        fs::remove_file(self.reserve()).is_ok()
+    }
+
+    fn reserve(&self) -> PathBuf {
+        self.root.join("reserve")
     }
 
     /// The folder.
@@ -120,6 +154,15 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     })
 }
 
+/// Whether next to no room is left on the disk that holds `path`.
+pub fn is_disk_full(path: &Path) -> bool {
+    free_bytes(path).is_some_and(|free| free < FULL_BYTES)
+}
+
+fn free_bytes(path: &Path) -> Option<u64> {
+    rustix::fs::statvfs(path).ok().map(|fs| fs.f_bavail.saturating_mul(fs.f_frsize))
+}
+
 /// Bytes that a folder takes on disk, everything below included; 0 when it is absent.
 pub fn disk_usage(path: &Path) -> u64 {
     let Ok(meta) = fs::symlink_metadata(path) else { return 0 };
@@ -131,6 +174,8 @@ pub fn disk_usage(path: &Path) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt;
+
     use super::*;
 
     #[test]
@@ -150,6 +195,21 @@ mod tests {
         fs::write(home.path().join("letter.txt"), "dear").expect("written");
         assert!(matches!(Folder::open(home.path()), Err(StoreError::NotOurs(_))), "somebody's folder");
         assert!(!home.path().join("schema").exists(), "and it is left alone");
+    }
+
+    #[test]
+    fn room_is_set_aside_once_and_can_be_given_back() {
+        let home = tempfile::tempdir().expect("a temporary folder");
+        let folder = Folder::open(&home.path().join("data")).expect("created");
+        if !folder.reserve().exists() {
+            eprintln!("skipped: this file system sets no room aside");
+            return;
+        }
+        assert_eq!(fs::metadata(folder.reserve()).expect("there").blocks() * 512, RESERVE_BYTES, "really allocated");
+        assert!(folder.release_reserve() && !folder.release_reserve(), "there is nothing to give back twice");
+        folder.keep_reserve();
+        assert!(folder.release_reserve());
+        assert!(!is_disk_full(home.path()));
     }
 
     #[test]

@@ -161,10 +161,12 @@ impl Log {
             notices: Vec::new(),
         };
         log.end = log.find_end()?;
-        if log.end.is_none() {
-            log.begin(now)?;
+        let begun = if log.end.is_none() { log.begin(now) } else { Ok(()) };
+        match begun.and_then(|()| log.note_tip()) {
+            // It can be read all the same, and is begun again with the first write.
+            Err(error) if error.is_full() => log.notices.push(error.to_string()),
+            other => other?,
         }
-        log.note_tip()?;
         Ok(log)
     }
 

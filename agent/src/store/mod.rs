@@ -13,7 +13,7 @@ mod state;
 
 pub use audit::AuditLog;
 pub use blocks::{BlockFile, BlockWriter};
-pub use folder::{Folder, SCHEMA, disk_usage, write_atomic};
+pub use folder::{Folder, SCHEMA, disk_usage, is_disk_full, write_atomic};
 pub use identity::{Identity, entropy};
 pub use keys::{KeyReader, Keys, Slot};
 pub use log::{Log, LogReader, Position};
@@ -77,6 +77,11 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether it failed only because the disk is full.
+    pub const fn is_full(&self) -> bool {
+        matches!(self, Self::Full { .. })
+    }
+
     /// Says what was being done when the operating system refused.
     pub fn io(what: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| match source.kind() {

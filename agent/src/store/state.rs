@@ -18,10 +18,10 @@ use chacha20poly1305::{
 };
 use hearth_core::{Moment, SpaceId, id::NamingKey, seal::SpaceKey};
 
-use super::{StoreError, entropy};
+use super::{StoreError, entropy, is_disk_full};
 
 /// The format of the records; another one is thrown away and made anew from the log.
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 2;
 /// Opening a store of ordinary size takes well under a second.
 const OPEN_MAX: Duration = Duration::from_secs(30);
 const CACHE_BYTES: u64 = 8 << 20;
@@ -47,6 +47,8 @@ pub enum Tree {
     External = 6,
     /// Keyed hashes of what was forgotten: name and content.
     Forgotten = 7,
+    /// Places in the log that hold something which belongs to no document any more.
+    Dead = 8,
 }
 
 impl Tree {
@@ -124,12 +126,15 @@ impl State {
                         _ => {
                             notices.push("the state had an older format and was made anew from the log".into());
                             drop(db);
-                            set_aside(dir, "older", now)?;
+                            fs::remove_dir_all(dir).map_err(StoreError::io("removing a state of an older format"))?;
                         }
                     }
                 }
+                Err(_) if is_disk_full(dir.parent().expect("a part of the data folder")) => {
+                    return Err(StoreError::Full { what: "opening the state" });
+                }
                 Err(why) => {
-                    let aside = set_aside(dir, "corrupt", now)?;
+                    let aside = set_aside(dir, now)?;
                     notices.push(format!(
                         "the state could not be opened ({why}); it was set aside as {} and made anew from the log",
                         aside.file_name().unwrap_or_default().to_string_lossy()
@@ -138,6 +143,17 @@ impl State {
             }
         }
         Err(StoreError::Damaged("the state folder"))
+    }
+
+    /// Removes what was set aside: it tells of things that are forgotten since.
+    ///
+    /// # Errors
+    /// When a folder cannot be removed.
+    pub fn remove_asides(dir: &Path) -> Result<(), StoreError> {
+        for aside in asides(dir)? {
+            fs::remove_dir_all(&aside).map_err(StoreError::io("removing a state that was set aside"))?;
+        }
+        Ok(())
     }
 
     /// What a person should know about how the state was found, as sentences.
@@ -247,20 +263,25 @@ fn open_guarded(dir: &Path) -> Result<sled::Db, String> {
     told.recv_timeout(OPEN_MAX).unwrap_or_else(|_| Err("it took too long".into()))
 }
 
-/// Moves a state folder out of the way, beside itself; the newest few are kept.
-fn set_aside(dir: &Path, why: &str, now: Moment) -> Result<PathBuf, StoreError> {
-    let aside = dir.with_extension(format!("{why}-{}", now.as_millis()));
+/// Moves a damaged state folder out of the way, beside itself; the newest few are kept.
+fn set_aside(dir: &Path, now: Moment) -> Result<PathBuf, StoreError> {
+    let aside = dir.with_extension(format!("corrupt-{}", now.as_millis()));
     let _ = fs::remove_dir_all(&aside);
     fs::rename(dir, &aside).map_err(StoreError::io("setting a damaged state aside"))?;
-    let mut old: Vec<PathBuf> = fs::read_dir(dir.parent().expect("a part of the data folder"))
+    asides(dir)?.iter().rev().skip(2).for_each(|path| drop(fs::remove_dir_all(path)));
+    Ok(aside)
+}
+
+/// States that were set aside, oldest first.
+fn asides(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let mut all: Vec<PathBuf> = fs::read_dir(dir.parent().expect("a part of the data folder"))
         .map_err(StoreError::io("reading the data folder"))?
         .flatten()
         .map(|entry| entry.path())
         .filter(|path| path.file_stem() == dir.file_stem() && path.extension().is_some())
         .collect();
-    old.sort();
-    old.iter().rev().skip(2).for_each(|path| drop(fs::remove_dir_all(path)));
-    Ok(aside)
+    all.sort();
+    Ok(all)
 }
 
 fn from_sled(error: sled::Error) -> StoreError {
@@ -319,6 +340,8 @@ mod tests {
         assert!(state.notices()[0].contains("made anew"), "{:?}", state.notices());
         assert_eq!(state.get::<String>(Tree::Item, b"a").expect("read"), None);
         assert!(path.with_extension("corrupt-7").exists());
+        State::remove_asides(&path).expect("removed");
+        assert!(!path.with_extension("corrupt-7").exists() && path.exists());
     }
 
     #[test]
@@ -331,7 +354,11 @@ mod tests {
         };
         drop(filled(&path));
         set(0);
-        assert!(open(&path).notices()[0].contains("older"));
+        let state = open(&path);
+        assert!(state.notices()[0].contains("older"));
+        assert_eq!(state.get::<String>(Tree::Item, b"a").expect("read"), None);
+        drop(state);
+        assert_eq!(fs::read_dir(dir.path()).expect("listed").count(), 1, "nothing of it stays");
         set(SCHEMA + 1);
         let refused = State::open(&path, SPACE, &SpaceKey::from_bytes([2; 32]), NOW);
         assert!(matches!(refused, Err(StoreError::Newer { found, .. }) if found == SCHEMA + 1));

@@ -255,6 +255,23 @@ impl conformance::World for Shells {
 }
 
 #[test]
+fn what_was_given_in_a_time_that_is_left_out_is_not_there() {
+    let home = tempfile::tempdir().expect("a temporary folder can be made");
+    let write = |name: &str, text: &str| fs::write(home.path().join(name), text).expect("files can be written");
+    write(".zsh_history", ": 1700000000:0;before\n: 1700000060:0;within\n: 1700000120:0;after\n");
+    write(".bash_history", "#1700000060\nwithin too\nundated\n");
+    let history = History::of_home(home.path()).leaving_out(|at| at == Moment::from_millis(1_700_000_060_000));
+    let mut texts = Vec::new();
+    for found in history.scan(None) {
+        let Found::Seen(candidate) = found else { panic!("nothing is left alone: {found:?}") };
+        let read = history.read(&candidate, &Limits::default()).expect("it is there");
+        let text = hearth_text::Rules::standard().redact(read.text);
+        texts.push((candidate.modified.as_millis(), text.as_str().to_owned()));
+    }
+    assert_eq!(texts, [(1_700_000_120_000, "before\nafter\n".to_owned())], "a line below a time has that time");
+}
+
+#[test]
 fn shell_history_is_a_source_like_every_other() {
     conformance::check(Shells::new);
 }
