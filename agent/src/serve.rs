@@ -472,6 +472,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "the test is the page's visitor")]
     fn the_page_is_served_with_its_token_and_tells_where_it_is() {
         let daemon = Daemon::start("data");
         let url = page_of(&daemon.data).expect("it says where");
