@@ -350,6 +350,26 @@ fn what_is_gone_from_its_source_leaves_the_log_too_even_when_the_state_was_lost_
 }
 
 #[test]
+fn no_id_that_is_shown_is_readable_in_the_log() {
+    let home = Home::new();
+    let path = home.write("birds.md", HERON);
+    let node = home.node();
+    index(&node, &home.notes());
+    let shown: Shown = ask(&node, Ask::Show { id: path.display().to_string() });
+    let chunks = shown.chunks.iter().map(|chunk| *chunk.id.as_bytes());
+    let ids: Vec<[u8; 16]> = chunks.chain([*shown.item.id.as_bytes(), *shown.item.document.as_bytes()]).collect();
+    node.close();
+    assert!(ids.len() > 2);
+    let log = bytes_below(&home.data().join("log"));
+    assert!(log.iter().any(|(_, bytes)| bytes.len() > 500), "there is a log");
+    for (path, bytes) in log {
+        for id in &ids {
+            assert!(!bytes.windows(16).any(|window| window == id), "{id:?} is in {}", path.display());
+        }
+    }
+}
+
+#[test]
 fn imported_documents_keep_their_ids_and_an_export_can_be_imported() {
     let home = Home::new();
     let file = home.dir.path().join("docs.jsonl");

@@ -166,7 +166,7 @@ impl Node {
         let open = (item.meta.source == "files").then(|| path_of(&item.meta.name));
         Ok(Shown {
             text: body.text().to_owned(),
-            chunks: body.passages.iter().map(|passage| public_chunk(&item, &body, passage)).collect(),
+            chunks: body.passages.iter().map(|passage| public_chunk(&self.shared, &item, &body, passage)).collect(),
             item: public_item(&self.shared, &item),
             open,
         })

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hearth_core::{ChunkId, ItemId};
+use hearth_core::{ChunkId, DocumentId, ItemId};
 use hearth_search::{Embedder, Embedding, Ranked, fuse, fuse::DEPTH, snippet};
 use hearth_text::Raw;
 
@@ -326,6 +326,12 @@ impl Shared {
     }
 }
 
+/// A version as others know it: the log's own name for it is seen by relays and shown nowhere else.
+fn public_document(shared: &Shared, document: DocumentId) -> DocumentId {
+    let naming = shared.identity.root.naming(shared.identity.space);
+    DocumentId::from_bytes(naming.tag("shown document", &[document.as_bytes()]))
+}
+
 /// An item as others read it.
 pub(crate) fn public_item(shared: &Shared, item: &ItemRecord) -> hearth_core::schema::Item {
     hearth_core::schema::Item {
@@ -338,7 +344,7 @@ pub(crate) fn public_item(shared: &Shared, item: &ItemRecord) -> hearth_core::sc
         path: item.meta.path.clone(),
         title: item.meta.title.clone(),
         format: item.meta.format.clone(),
-        document: item.document,
+        document: public_document(shared, item.document),
         modified_at: item.meta.modified_at,
         captured_at: item.meta.captured_at,
         bytes: item.meta.bytes,
@@ -348,11 +354,16 @@ pub(crate) fn public_item(shared: &Shared, item: &ItemRecord) -> hearth_core::sc
 }
 
 /// A passage as others read it.
-pub(crate) fn public_chunk(item: &ItemRecord, body: &Body, passage: &Passage) -> hearth_core::schema::Chunk {
+pub(crate) fn public_chunk(
+    shared: &Shared,
+    item: &ItemRecord,
+    body: &Body,
+    passage: &Passage,
+) -> hearth_core::schema::Chunk {
     hearth_core::schema::Chunk {
         id: passage.id,
         item: item.meta.item,
-        document: item.document,
+        document: public_document(shared, item.document),
         heading: passage.heading.clone(),
         start: u64::from(passage.start),
         end: u64::from(passage.end),
