@@ -178,7 +178,7 @@ impl Site<'_> {
     /// An agent whose data lie in a folder.
     fn product_in(&self, place: &Path) -> Product {
         let product = Product::new(self.tree, place).with_hearth(self.hearth.clone());
-        product.with_setting("HEARTH_EMBED_THREADS", self.threads)
+        product.with_setting("HEARTH_EMBED_THREADS", &self.threads.to_string())
     }
 
     /// Data that are not part of the repository, in the folder `shared` beside the checkout.

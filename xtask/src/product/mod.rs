@@ -104,8 +104,8 @@ impl Product {
     }
 
     /// The same, with a setting of the agent, by the name of its environment variable.
-    pub(crate) fn with_setting(mut self, name: &'static str, value: impl ToString) -> Self {
-        self.settings.push((name, value.to_string()));
+    pub(crate) fn with_setting(mut self, name: &'static str, value: &str) -> Self {
+        self.settings.push((name, value.to_owned()));
         self
     }
 
