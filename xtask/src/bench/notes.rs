@@ -26,7 +26,7 @@ const REST: Duration = Duration::from_secs(130);
 const CALM: Duration = Duration::from_secs(10);
 const STARTS: usize = 5;
 const QUESTIONS: usize = 200;
-/// Every so manieth note is embedded bare.
+/// One in so many notes is embedded bare.
 const SAMPLE: usize = 10;
 /// How gently the agent's own embedding threads treat the machine; bare embedding has to be as gentle to compare.
 const NICENESS: &str = "10";
