@@ -137,7 +137,7 @@ const OUTBOUND_ALLOWED: [(&str, &str); 4] = [
     ("link/src", "carries frames between device and coordinator; the agent's gate hands it the permission"),
     ("agent/src/egress", "the default-deny gate itself, which tells the audit of every socket"),
     ("agent/src/fleet/mod.rs", "asks the gate about the coordinator's address, then lets link connect to it"),
-    ("xtask/src/demo/product.rs", "asks the demo's own coordinator on loopback for its list of nodes"),
+    ("xtask/src/product/mod.rs", "asks the demo's own coordinator on loopback for its list of nodes"),
 ];
 
 #[test]

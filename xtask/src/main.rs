@@ -5,12 +5,14 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a chore talks to the person at the terminal")]
 
+mod bench;
 mod coverage;
 mod demo;
 mod gates;
 mod lanes;
 mod ort;
 mod packages;
+mod product;
 mod tally;
 mod tee;
 mod tree;
@@ -34,6 +36,7 @@ enum Chore {
     Test(lanes::Test),
     Soak(lanes::Soak),
     Demo(demo::Demo),
+    Bench(bench::Bench),
 }
 
 fn main() -> ExitCode {
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         Chore::Test(test) => test.run(&tree),
         Chore::Soak(soak) => soak.run(&tree),
         Chore::Demo(demo) => demo.run(&tree),
+        Chore::Bench(bench) => bench.run(&tree),
     });
     match outcome {
         Ok(code) => code,

@@ -3,17 +3,14 @@
 //! It starts the programs a person would start and asks them through the same commands. Everything it started is ended on
 //! every way out; nothing outside the temporary folder is written.
 
-mod child;
-mod folder;
-mod product;
 mod questions;
 
+use crate::product::child::{Child, Interrupts};
+use crate::product::folder::Folder;
+use crate::product::{Agent, Coordinator, Product, Status};
 use crate::tee;
 use crate::tree::Tree;
-use child::{Child, Interrupts};
 use clap::Args;
-use folder::Folder;
-use product::{Agent, Coordinator, Product, Status};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -54,7 +51,7 @@ impl Demo {
             return Err("the build failed; its message is above".into());
         }
         let interrupts = Interrupts::listen()?;
-        let place = Folder::temporary(self.keep)?;
+        let place = Folder::temporary("demo", self.keep)?;
         let product = Product::new(tree, place.path());
         let outcome = self.show(&product, &captured, &interrupts);
         if self.keep {
@@ -82,7 +79,7 @@ impl Demo {
         // The agent's key comes first: the coordinator is told whom to trust when it starts.
         let device = product.identity()?;
         let (mut coordinator_child, coordinator) = product.start_coordinator(&device, interrupts)?;
-        let (mut agent_child, agent) = product.start_agent(captured, &coordinator, interrupts)?;
+        let (mut agent_child, agent) = product.start_agent(captured, Some(&coordinator), interrupts)?;
         println!("capturing {}", list(captured));
         let mut children = [&mut agent_child, &mut coordinator_child];
         self.capture(product, &mut children, interrupts)?;

@@ -1,12 +1,18 @@
-//! What the demo takes for granted about our two programs: their arguments and the JSON they print.
+//! What our chores take for granted about our two programs: their arguments and the JSON they print.
 //!
-//! All of it is here, so that a change of the command line is a change of this file.
+//! All of it is here, so that a change of the command line is a change of this folder.
 
-use super::child::{Child, Interrupts};
+pub(crate) mod child;
+pub(crate) mod door;
+pub(crate) mod folder;
+mod http;
+
 use crate::tree::Tree;
+use child::{Child, Interrupts};
+use door::Door;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::io::{IsTerminal, Read, Write};
+use std::io::IsTerminal;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,67 +22,99 @@ use std::time::Duration;
 const READY_MAX: Duration = Duration::from_secs(30);
 
 /// Both programs, and the folders they work in.
-pub(super) struct Product {
+pub(crate) struct Product {
     hearth: PathBuf,
     coordinator: PathBuf,
+    /// What the agent takes for its owner's home: nothing of theirs is in it.
+    home: PathBuf,
+    settings: Vec<(&'static str, String)>,
     agent_data: PathBuf,
     coordinator_data: PathBuf,
 }
 
 /// A running coordinator.
-pub(super) struct Coordinator {
+pub(crate) struct Coordinator {
     /// Where agents connect.
     quic: String,
     /// The fleet page.
-    pub(super) page: String,
+    pub(crate) page: String,
     public_key: String,
 }
 
 /// A running agent.
-pub(super) struct Agent {
+pub(crate) struct Agent {
     /// The search page, with the token that opens it.
-    pub(super) page: String,
+    pub(crate) page: String,
 }
 
 /// How far the agent is.
-pub(super) struct Status {
-    pub(super) items: u64,
-    pub(super) chunks: u64,
-    pub(super) pending: u64,
+pub(crate) struct Status {
+    pub(crate) items: u64,
+    pub(crate) chunks: u64,
+    /// How many of the chunks have a vector.
+    pub(crate) embedded: u64,
+    pub(crate) pending: u64,
     /// Whether it has looked at everything: nothing is scanned, captured or embedded.
-    pub(super) idle: bool,
-    pub(super) redactions: BTreeMap<String, u64>,
+    pub(crate) idle: bool,
+    pub(crate) redactions: BTreeMap<String, u64>,
+}
+
+impl Status {
+    fn read(status: &Value) -> Result<Self, String> {
+        let redactions = status["redactions"].as_object().into_iter().flatten();
+        Ok(Self {
+            items: number(status, "items")?,
+            chunks: number(status, "chunks")?,
+            embedded: number(status, "embedded")?,
+            pending: number(status, "pending")?,
+            idle: text(status, "activity")? == "idle",
+            redactions: redactions.map(|(class, count)| (class.clone(), count.as_u64().unwrap_or_default())).collect(),
+        })
+    }
 }
 
 /// What one search found.
-pub(super) struct Answer {
-    pub(super) hits: Vec<Hit>,
-    pub(super) took_ms: f64,
+pub(crate) struct Answer {
+    pub(crate) hits: Vec<Hit>,
+    pub(crate) took_ms: f64,
 }
 
 /// One note that was found.
-pub(super) struct Hit {
-    pub(super) title: String,
-    pub(super) snippet: String,
-    pub(super) score: f64,
+pub(crate) struct Hit {
+    pub(crate) title: String,
+    pub(crate) snippet: String,
+    pub(crate) score: f64,
 }
 
 impl Product {
-    pub(super) fn new(tree: &Tree, place: &Path) -> Self {
+    pub(crate) fn new(tree: &Tree, place: &Path) -> Self {
         Self {
             hearth: tree.program("hearth"),
             coordinator: tree.program("hearth-coordinator"),
+            home: place.to_owned(),
+            settings: Vec::new(),
             agent_data: place.join("agent"),
             coordinator_data: place.join("coordinator"),
         }
     }
 
+    /// The same, with another build of the `hearth` command.
+    pub(crate) fn with_hearth(self, hearth: PathBuf) -> Self {
+        Self { hearth, ..self }
+    }
+
+    /// The same, with a setting of the agent, by the name of its environment variable.
+    pub(crate) fn with_setting(mut self, name: &'static str, value: &str) -> Self {
+        self.settings.push((name, value.to_owned()));
+        self
+    }
+
     /// The agent's public key, which is made when it is first asked for.
-    pub(super) fn identity(&self) -> Result<String, String> {
+    pub(crate) fn identity(&self) -> Result<String, String> {
         text(&self.ask(&["identity", "--json"])?, "device_key")
     }
 
-    pub(super) fn start_coordinator(
+    pub(crate) fn start_coordinator(
         &self,
         trusted: &str,
         interrupts: &Interrupts,
@@ -90,15 +128,17 @@ impl Product {
         Ok((child, coordinator))
     }
 
-    pub(super) fn start_agent(
+    pub(crate) fn start_agent(
         &self,
         folders: &[PathBuf],
-        coordinator: &Coordinator,
+        coordinator: Option<&Coordinator>,
         interrupts: &Interrupts,
     ) -> Result<(Child, Agent), String> {
         let mut command = self.hearth();
         command.args(["up", "--yes", "--listen", "127.0.0.1:0"]);
-        command.args(["--coordinator", &coordinator.quic, "--coordinator-key", &coordinator.public_key]);
+        if let Some(coordinator) = coordinator {
+            command.args(["--coordinator", &coordinator.quic, "--coordinator-key", &coordinator.public_key]);
+        }
         for folder in folders {
             command.arg("--folder").arg(folder);
         }
@@ -107,19 +147,16 @@ impl Product {
         Ok((child, Agent { page }))
     }
 
-    pub(super) fn status(&self) -> Result<Status, String> {
-        let status = self.ask(&["status", "--json"])?;
-        let redactions = status["redactions"].as_object().into_iter().flatten();
-        Ok(Status {
-            items: number(&status, "items")?,
-            chunks: number(&status, "chunks")?,
-            pending: number(&status, "pending")?,
-            idle: text(&status, "activity")? == "idle",
-            redactions: redactions.map(|(class, count)| (class.clone(), count.as_u64().unwrap_or_default())).collect(),
-        })
+    pub(crate) fn status(&self) -> Result<Status, String> {
+        Status::read(&self.ask(&["status", "--json"])?)
     }
 
-    pub(super) fn search(&self, question: &str) -> Result<Answer, String> {
+    /// The way to the running agent without a process a question.
+    pub(crate) fn door(&self) -> Door {
+        Door::of(&self.agent_data)
+    }
+
+    pub(crate) fn search(&self, question: &str) -> Result<Answer, String> {
         let answer = self.ask(&["search", "--json", "-n", "5", "--", question])?;
         let hits = answer["hits"].as_array().ok_or("the search's answer has no `hits`")?;
         Ok(Answer {
@@ -137,7 +174,7 @@ impl Product {
 
     /// How many nodes the coordinator has heard from.
     #[expect(clippy::unused_self, reason = "what we know of the coordinator's answers stays with the rest")]
-    pub(super) fn nodes(&self, coordinator: &Coordinator) -> Result<usize, String> {
+    pub(crate) fn nodes(&self, coordinator: &Coordinator) -> Result<usize, String> {
         let body = get(&coordinator.page, "/v1/nodes")?;
         let nodes: Value =
             serde_json::from_str(&body).map_err(|error| format!("/v1/nodes does not answer in JSON: {error}"))?;
@@ -146,14 +183,22 @@ impl Product {
         Ok(nodes.iter().filter(|node| node["state"] == "fresh").count())
     }
 
-    fn hearth(&self) -> Command {
+    /// The `hearth` command on this product's data, away from the person's own settings and home.
+    pub(crate) fn hearth(&self) -> Command {
         let mut command = Command::new(&self.hearth);
-        // A person's own settings stay out of the demo.
-        command.env("XDG_CONFIG_HOME", &self.agent_data).arg("--data").arg(&self.agent_data);
+        for (name, _) in std::env::vars_os() {
+            if name.as_encoded_bytes().starts_with(b"HEARTH_") {
+                command.env_remove(name);
+            }
+        }
+        command.env("XDG_CONFIG_HOME", &self.agent_data).env("HOME", &self.home);
+        command.envs(self.settings.iter().map(|(name, value)| (name, value)));
+        command.arg("--data").arg(&self.agent_data);
         command
     }
 
-    fn ask(&self, arguments: &[&str]) -> Result<Value, String> {
+    /// What a command of `hearth` answers, which must be JSON.
+    pub(crate) fn ask(&self, arguments: &[&str]) -> Result<Value, String> {
         let asked = format!("`hearth {}`", arguments.join(" "));
         let output = self.hearth().args(arguments).output().map_err(|error| format!("cannot run {asked}: {error}"))?;
         if !output.status.success() {
@@ -164,19 +209,14 @@ impl Product {
     }
 }
 
-/// A GET over a plain socket: the address is our own child's on loopback, and a client library would be the chore's largest part.
+/// A GET over a plain socket: the address is our own child's on loopback.
 fn get(base: &str, path: &str) -> Result<String, String> {
     let address = base.trim_start_matches("http://").trim_end_matches('/');
     let broken = |error: std::io::Error| format!("cannot ask {base}{path}: {error}");
-    let mut stream = TcpStream::connect(address).map_err(broken)?;
+    let stream = TcpStream::connect(address).map_err(broken)?;
     stream.set_read_timeout(Some(Duration::from_secs(10))).map_err(broken)?;
-    // HTTP/1.0, so that the answer is not chunked and ends with the connection.
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\nAccept: application/json\r\n\r\n").map_err(broken)?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).map_err(broken)?;
-    let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(|| format!("{base}{path} answered without a head"))?;
-    let first = head.lines().next().unwrap_or_default();
-    if first.split(' ').nth(1) == Some("200") { Ok(body.to_owned()) } else { Err(format!("{base}{path}: {first}")) }
+    let answer = http::exchange(stream, &http::get(path, address)).map_err(broken)?;
+    if answer.status == 200 { Ok(answer.body) } else { Err(format!("{base}{path}: status {}", answer.status)) }
 }
 
 fn text(value: &Value, key: &str) -> Result<String, String> {

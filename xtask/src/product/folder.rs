@@ -1,20 +1,20 @@
-//! The temporary folder of one demo.
+//! The temporary folder of one chore.
 //!
 //! Removed when dropped, unless it is to be kept.
 
 use std::path::{Path, PathBuf};
 
 /// A folder of our own.
-pub(super) struct Folder {
+pub(crate) struct Folder {
     path: PathBuf,
     keep: bool,
 }
 
 impl Folder {
     /// Makes a folder that only this user can read.
-    pub(super) fn temporary(keep: bool) -> Result<Self, String> {
+    pub(crate) fn temporary(chore: &str, keep: bool) -> Result<Self, String> {
         use std::os::unix::fs::DirBuilderExt;
-        let path = std::env::temp_dir().join(format!("hearth-demo-{}", std::process::id()));
+        let path = std::env::temp_dir().join(format!("hearth-{chore}-{}", std::process::id()));
         std::fs::DirBuilder::new()
             .mode(0o700)
             .create(&path)
@@ -22,7 +22,7 @@ impl Folder {
         Ok(Self { path, keep })
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 }
@@ -44,7 +44,7 @@ mod tests {
 
     #[test]
     fn the_folder_is_gone_afterwards() {
-        let folder = Folder::temporary(false).expect("the temporary folder can be written");
+        let folder = Folder::temporary("test", false).expect("the temporary folder can be written");
         let path = folder.path().to_owned();
         std::fs::write(path.join("note"), "text").expect("the folder is ours");
         drop(folder);

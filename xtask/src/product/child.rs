@@ -1,6 +1,6 @@
-//! A program that the demo started, and that never outlives it.
+//! A program that a chore started, and that never outlives it.
 //!
-//! Ended when dropped; where `setpriv` is there, also when the demo is killed outright. Its standard error goes to a pipe whose
+//! Ended when dropped; where `setpriv` is there, also when the chore is killed outright. Its standard error goes to a pipe whose
 //! last lines are shown when it dies.
 
 use crate::tree::succeeds;
@@ -22,14 +22,14 @@ const END_MAX: Duration = Duration::from_secs(10);
 const GLANCE: Duration = Duration::from_millis(50);
 
 /// Ctrl-C and requests to end, noticed once and for all.
-pub(super) struct Interrupts {
+pub(crate) struct Interrupts {
     signals: Receiver<()>,
     came: AtomicBool,
 }
 
 impl Interrupts {
     /// From now on SIGINT, SIGTERM and SIGHUP are noticed here and no longer end the process by themselves.
-    pub(super) fn listen() -> Result<Self, String> {
+    pub(crate) fn listen() -> Result<Self, String> {
         let (send, signals) = mpsc::channel();
         let (ready, started) = mpsc::channel();
         thread::spawn(move || {
@@ -42,7 +42,7 @@ impl Interrupts {
     }
 
     /// Waits for `time` or until a signal comes; returns whether one has come by now.
-    pub(super) fn wait(&self, time: Duration) -> bool {
+    pub(crate) fn wait(&self, time: Duration) -> bool {
         if !self.came() && self.signals.recv_timeout(time) != Err(RecvTimeoutError::Timeout) {
             self.came.store(true, Ordering::Relaxed);
         }
@@ -50,7 +50,7 @@ impl Interrupts {
     }
 
     /// Whether a signal was seen by [`Interrupts::wait`].
-    pub(super) fn came(&self) -> bool {
+    pub(crate) fn came(&self) -> bool {
         self.came.load(Ordering::Relaxed)
     }
 }
@@ -79,22 +79,21 @@ fn listen_forever(send: &mpsc::Sender<()>, ready: &mpsc::Sender<Result<(), Strin
 }
 
 /// A running program of ours.
-pub(super) struct Child {
+pub(crate) struct Child {
     name: &'static str,
     process: std::process::Child,
+    started: Instant,
+    lines: Receiver<String>,
     tail: Arc<Mutex<VecDeque<String>>>,
     reader: Option<thread::JoinHandle<()>>,
 }
 
 impl Child {
-    /// Starts a program and waits for its first line on standard output, one JSON object.
-    pub(super) fn start_until_ready(
-        name: &'static str,
-        command: Command,
-        limit: Duration,
-        interrupts: &Interrupts,
-    ) -> Result<(Self, Value), String> {
-        let mut process = tethered(command)
+    /// Starts a program.
+    pub(crate) fn start(name: &'static str, command: Command) -> Result<Self, String> {
+        let mut command = tethered(command);
+        let started = Instant::now();
+        let mut process = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -112,10 +111,19 @@ impl Child {
                 let _ = send.send(line);
             }
         });
-        let mut child = Self { name, process, tail, reader: Some(reader) };
-        let start = Instant::now();
+        Ok(Self { name, process, started, lines, tail, reader: Some(reader) })
+    }
+
+    /// Starts a program and waits for its first line on standard output, one JSON object.
+    pub(crate) fn start_until_ready(
+        name: &'static str,
+        command: Command,
+        limit: Duration,
+        interrupts: &Interrupts,
+    ) -> Result<(Self, Value), String> {
+        let mut child = Self::start(name, command)?;
         loop {
-            match lines.recv_timeout(GLANCE) {
+            match child.lines.recv_timeout(GLANCE) {
                 Ok(line) => {
                     let value: Value = serde_json::from_str(&line)
                         .map_err(|error| format!("{name} said `{line}` where one JSON line was expected: {error}"))?;
@@ -124,7 +132,7 @@ impl Child {
                 Err(RecvTimeoutError::Disconnected) => return Err(child.epitaph()),
                 Err(RecvTimeoutError::Timeout) => child.check()?,
             }
-            if start.elapsed() >= limit {
+            if child.age() >= limit {
                 let seconds = limit.as_secs();
                 return Err(format!(
                     "{name} was not ready within {seconds} s; its last words:\n{}",
@@ -137,8 +145,41 @@ impl Child {
         }
     }
 
+    /// Waits until the program ends with success and returns what it wrote; calls `look` now and then while it works.
+    pub(crate) fn finish(mut self, interrupts: &Interrupts, mut look: impl FnMut(&Self)) -> Result<String, String> {
+        let mut written = String::new();
+        loop {
+            match self.lines.recv_timeout(GLANCE) {
+                Ok(line) => {
+                    written.push_str(&line);
+                    written.push('\n');
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => look(&self),
+            }
+            if interrupts.wait(Duration::ZERO) {
+                return Err("interrupted".into());
+            }
+        }
+        match self.process.wait() {
+            Ok(status) if status.success() => Ok(written),
+            Ok(_) => Err(self.epitaph()),
+            Err(error) => Err(format!("cannot wait for {}: {error}", self.name)),
+        }
+    }
+
+    /// How long ago it was started.
+    pub(crate) fn age(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// What the system calls it.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Fails with the program's last words when it has ended by itself.
-    pub(super) fn check(&mut self) -> Result<(), String> {
+    pub(crate) fn check(&mut self) -> Result<(), String> {
         match self.process.try_wait() {
             Ok(None) => Ok(()),
             Ok(Some(_)) => Err(self.epitaph()),
@@ -147,7 +188,7 @@ impl Child {
     }
 
     /// Asks the program to end, waits, and kills it when it does not.
-    pub(super) fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         if !matches!(self.process.try_wait(), Ok(None)) {
             return;
         }
@@ -200,15 +241,21 @@ fn tethered(command: Command) -> Command {
     if !succeeds(Command::new("setpriv").args(["--pdeathsig", "TERM", "true"])) {
         return command;
     }
-    let mut tethered = Command::new("setpriv");
-    tethered.args(["--pdeathsig", "TERM"]).arg(command.get_program()).args(command.get_args());
-    for (name, value) in command.get_envs() {
+    let mut setpriv = Command::new("setpriv");
+    setpriv.args(["--pdeathsig", "TERM"]);
+    wrapped(setpriv, &command)
+}
+
+/// A command that starts another one, which is named after its own arguments, with the other one's environment.
+pub(crate) fn wrapped(mut outer: Command, inner: &Command) -> Command {
+    outer.arg(inner.get_program()).args(inner.get_args());
+    for (name, value) in inner.get_envs() {
         match value {
-            Some(value) => tethered.env(name, value),
-            None => tethered.env_remove(name),
+            Some(value) => outer.env(name, value),
+            None => outer.env_remove(name),
         };
     }
-    tethered
+    outer
 }
 
 #[cfg(test)]
@@ -257,6 +304,15 @@ mod tests {
         let outcome = Child::start_until_ready("the agent", shell("echo hello; exec sleep 600"), LIMIT, &interrupts);
         let sentence = outcome.err().expect("hello is not JSON");
         assert!(sentence.contains("`hello`"), "{sentence}");
+    }
+
+    #[test]
+    fn what_a_program_wrote_is_known_when_it_has_ended() {
+        let (_send, interrupts) = calm();
+        let finish = |script| Child::start("the writer", shell(script))?.finish(&interrupts, |_| ());
+        assert_eq!(finish("echo one; echo two").as_deref(), Ok("one\ntwo\n"));
+        let sentence = finish("echo one; echo no room >&2; exit 3").expect_err("it failed");
+        assert!(sentence.contains("exit status: 3") && sentence.contains("no room"), "{sentence}");
     }
 
     #[test]
