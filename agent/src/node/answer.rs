@@ -383,9 +383,11 @@ impl Node {
         let admitted = self.shared.gate().admit(now(), "files", &canonical, changed);
         because.push(self.redacted(&explained.sentence));
         let refused = admitted.err();
-        // A pause leaves nothing out: it is no reason against a thing, only one for later.
+        // A pause leaves nothing out: it is no reason against a thing, only one for later. And that no session covers what is
+        // left alone anyway sends nobody to open one.
         let paused = matches!(refused, Some(session::Refusal::Paused(_)));
-        let told = refused.as_ref().filter(|_| !paused || explained.reason.is_none());
+        let idle = paused || refused == Some(session::Refusal::NoSession);
+        let told = refused.as_ref().filter(|_| !idle || explained.reason.is_none());
         because.extend(told.map(|refusal| self.said_of(refusal)));
         let item = self.shared.item_called(&String::from_utf8_lossy(&canonical))?;
         let verdict = match (&item, explained.reason.is_none() && (paused || refused.is_none())) {
