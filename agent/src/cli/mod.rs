@@ -148,7 +148,7 @@ pub fn main(agent: &dyn Agent) -> ExitCode {
 pub fn run(line: impl IntoIterator<Item = OsString>, shell: &mut Shell<'_>) -> u8 {
     let cli = match Cli::try_parse_from(line) {
         Ok(cli) => cli,
-        Err(refused) => return refuse(near::only(refused), shell),
+        Err(refused) => return refuse(&near::only(refused), shell),
     };
     shell.data = cli.global.data;
     shell.json = cli.global.json;
@@ -169,7 +169,7 @@ pub fn run(line: impl IntoIterator<Item = OsString>, shell: &mut Shell<'_>) -> u
 }
 
 /// Help and versions are results; the rest is a slip.
-fn refuse(refused: clap::Error, shell: &mut Shell<'_>) -> u8 {
+fn refuse(refused: &clap::Error, shell: &mut Shell<'_>) -> u8 {
     let text = refused.render();
     let coloured = if refused.use_stderr() { shell.paint_err() } else { shell.paint() };
     let text = if coloured.bold("x") == "x" { text.to_string() } else { text.ansi().to_string() };
