@@ -277,7 +277,7 @@ pub struct Hit {
     pub path: Option<String>,
     /// Its title, redacted.
     pub title: String,
-    /// The best place in it.
+    /// The best place in it; lines of code and rows of tables keep their line breaks.
     pub snippet: String,
     /// Byte ranges of `snippet` to highlight.
     pub highlights: Vec<(usize, usize)>,

@@ -54,12 +54,20 @@ impl Agent for Machine {
         Ok(Box::new(at_work))
     }
 
-    fn identity(&self, data: &Path) -> Result<Identity, Failure> {
+    fn identity(&self, data: &Path, make: bool) -> Result<Identity, Failure> {
         // A daemon may hold the folder; the key beside it can be read all the same.
         let known = store::Identity::read(data)?;
         let identity = match known {
             Some(identity) => identity,
-            None => store::Identity::open(&store::Folder::open(data)?)?,
+            None if make => store::Identity::open(&store::Folder::open(data)?)?,
+            None => {
+                let place = crate::cli::marks::plain(&data.display().to_string());
+                let said = format!(
+                    "there is no data folder at {place}, so this node has no identity yet; `hearth up` makes one, or \
+                     `hearth identity --make` without starting anything"
+                );
+                return Err(Failure::new(FailureKind::NotFound, said));
+            }
         };
         Ok(Identity { node: identity.device, device_key: key_text(&identity) })
     }

@@ -553,13 +553,98 @@ fn corrupt_lines_of_an_import_are_named_and_the_rest_is_taken() {
     let home = Home::new();
     let file = home.dir.path().join("import.jsonl");
     fs::write(&file, b"{\"id\":\"one\",\"text\":\"a good otter\"}\n{bad\n\xff\xfe\n{\"id\":5}\n[]\n{\"id\":\"two\",\"text\":\"a heron\"}").expect("written");
-    let imported = home.json(&["import", file.to_str().expect("UTF-8")]);
+    let name = file.to_str().expect("UTF-8");
+    let imported = home.answer(&["import", name]);
     assert_eq!(imported["items"], 2, "{imported}");
     let lines: Vec<String> = reasons(&imported).into_iter().map(|(line, _)| line).collect();
     assert_eq!(lines, ["line 2", "line 3", "line 4", "line 5"]);
+    let again = home.run(&["import", name]);
+    assert_eq!(again.status.code(), Some(1), "partly failed: {}", said(&again));
+    for words in ["line 2: it is not JSON (column 2)", "4 lines were not imported"] {
+        assert!(said(&again).contains(words), "{words}: {}", said(&again));
+    }
     assert_eq!((home.found("otter").len(), home.found("heron").len()), (1, 1));
     let missing = home.run(&["import", "/nonexistent/file.jsonl"]);
     assert_eq!(missing.status.code(), Some(3), "{}", said(&missing));
+}
+
+#[test]
+fn of_lines_with_one_id_the_last_is_kept_and_counts_once() {
+    let home = Home::new();
+    let file = home.dir.path().join("import.jsonl");
+    let line = |id: &str, text: &str| serde_json::json!({ "id": id, "text": text }).to_string();
+    let lines = [
+        line("one", "an otter, ask ada@example.org"),
+        line("two", "a stork"),
+        line("one", "a heron"),
+        line("one", "a heron"),
+    ];
+    fs::write(&file, lines.join("\n")).expect("written");
+    let imported = home.json(&["import", file.to_str().expect("UTF-8")]);
+    assert_eq!((&imported["items"], &imported["chunks"]), (&Value::from(2), &Value::from(2)), "{imported}");
+    assert_eq!(imported["redactions"], serde_json::json!({}), "the line with the address was replaced");
+    assert_eq!((home.found("otter").len(), home.found("heron").len()), (0, 1));
+    assert_eq!(home.answer(&["status"])["items"], 2);
+}
+
+#[test]
+fn a_line_longer_than_any_document_is_passed_over() {
+    let home = Home::new();
+    let file = home.dir.path().join("import.jsonl");
+    let long = "x".repeat(33 << 20);
+    fs::write(&file, format!("{{\"id\":\"a\",\"text\":\"{long}\"}}\n{{\"id\":\"b\",\"text\":\"a heron\"}}\n"))
+        .expect("written");
+    let imported = home.answer(&["import", file.to_str().expect("UTF-8")]);
+    assert_eq!(imported["items"], 1, "{imported}");
+    let reasons = reasons(&imported);
+    assert!(reasons[0].0 == "line 1" && reasons[0].1.contains("33.6 MB"), "{reasons:?}");
+    assert_eq!(home.found("heron").len(), 1);
+}
+
+#[test]
+fn asking_who_a_node_is_makes_nothing() {
+    let home = Home::new();
+    let nobody = home.run(&["identity"]);
+    assert_eq!(nobody.status.code(), Some(3), "{}", said(&nobody));
+    assert!(said(&nobody).contains("there is no data folder") && !home.data.exists(), "{}", said(&nobody));
+    let made = home.json(&["identity", "--make"]);
+    assert_eq!(home.json(&["identity"]), made);
+}
+
+#[test]
+fn while_capture_is_paused_a_path_waits_and_the_pause_is_named() {
+    let home = Home::new();
+    let kept = home.write("kept.md", "a heron in the reeds\n");
+    home.index();
+    home.json(&["pause"]);
+    let new = home.write("new.md", "an otter\n");
+    let why = |path: &Path| home.answer(&["why", path.to_str().expect("UTF-8")]);
+    for (path, verdict) in [(&kept, "captured"), (&new, "waiting")] {
+        let why = why(path);
+        let because = why["because"].to_string();
+        assert_eq!(why["verdict"], verdict, "{why}");
+        assert!(because.contains("capture is paused") && because.contains("`hearth resume`"), "{why}");
+    }
+    let left = why(Path::new("/etc/passwd"));
+    assert_eq!(left["verdict"], "skipped", "{left}");
+    assert_eq!(left["because"].as_array().map(Vec::len), Some(1), "the pause is not why: {left}");
+    home.json(&["resume"]);
+    home.json(&["private"]);
+    let private = why(&new);
+    assert_eq!(private["verdict"], "skipped", "{private}");
+    assert!(private["because"].to_string().contains("private mode is on"), "{private}");
+}
+
+#[test]
+fn no_table_is_wider_than_a_terminal() {
+    let home = Home::new();
+    home.index();
+    for args in [&["formats"][..], &["source"], &["session"], &["features"], &["doctor"], &["audit"]] {
+        let output = home.run(args);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let wide: Vec<&str> = text.lines().filter(|line| line.chars().count() > 80).collect();
+        assert!(!text.is_empty() && wide.is_empty(), "{args:?}: {wide:#?}");
+    }
 }
 
 #[test]

@@ -60,12 +60,18 @@ impl View {
         let rows: Vec<Row> = self.nodes.iter().map(|seen| Row::of(seen, self.now)).collect();
         let page = Page {
             title: self.title(),
+            heading: self.heading(),
             problems: &self.problems,
             rows: &rows,
             now: clock_text(self.now),
             version: env!("CARGO_PKG_VERSION"),
         };
         page.render().expect("a page is written to memory")
+    }
+
+    /// What stands above the problems.
+    fn heading(&self) -> &'static str {
+        if self.problems.iter().any(|problem| problem.urgency == Urgency::Bad) { "What is wrong" } else { "To look at" }
     }
 
     fn title(&self) -> String {
@@ -86,10 +92,19 @@ impl View {
 #[template(path = "fleet.html")]
 struct Page<'a> {
     title: String,
+    heading: &'static str,
     problems: &'a [Problem],
     rows: &'a [Row],
     now: String,
     version: &'a str,
+}
+
+impl Page<'_> {
+    /// A problem's sentence; a device without a name is called by the beginning of its id.
+    fn short(problem: &Problem) -> String {
+        let Some(id) = problem.device.map(|device| device.to_string()) else { return problem.sentence.clone() };
+        problem.sentence.replace(&id, &format!("{}…", &id[..12]))
+    }
 }
 
 /// One node, in words.
@@ -97,8 +112,8 @@ struct Row {
     name: String,
     device: String,
     state: &'static str,
-    seen: String,
-    seen_at: String,
+    /// How long ago it was heard of, and when.
+    seen: Option<(String, String)>,
     facts: Option<Facts>,
 }
 
@@ -136,8 +151,7 @@ impl Row {
             device: seen.device.to_string(),
             state,
             seen: last
-                .map_or_else(|| "never".into(), |node| format!("{} ago", health::duration(now.since(node.kept_at)))),
-            seen_at: last.map_or_else(String::new, |node| clock_text(node.kept_at)),
+                .map(|node| (format!("{} ago", health::duration(now.since(node.kept_at))), clock_text(node.kept_at))),
             facts: last.map(|node| Facts::of(&node.report)),
         }
     }
@@ -254,15 +268,15 @@ mod tests {
     fn the_title_says_first_what_is_wrong() {
         let problem = |urgency| Problem { urgency, device: None, sentence: "that".into() };
         let nodes = || health::seen(at(9), &trusting(&[1]), vec![]);
-        for (expected, problems) in [
-            ("All is well", vec![]),
-            ("One thing to look at", vec![Urgency::Warning]),
-            ("2 things to look at", vec![Urgency::Warning; 2]),
-            ("One thing is wrong", vec![Urgency::Bad, Urgency::Warning]),
-            ("2 things are wrong", vec![Urgency::Bad; 2]),
+        for (expected, heading, problems) in [
+            ("All is well", "To look at", vec![]),
+            ("One thing to look at", "To look at", vec![Urgency::Warning]),
+            ("2 things to look at", "To look at", vec![Urgency::Warning; 2]),
+            ("One thing is wrong", "What is wrong", vec![Urgency::Bad, Urgency::Warning]),
+            ("2 things are wrong", "What is wrong", vec![Urgency::Bad; 2]),
         ] {
             let view = View { now: at(9), problems: problems.into_iter().map(problem).collect(), nodes: nodes() };
-            assert_eq!(view.title(), expected);
+            assert_eq!((view.title().as_str(), view.heading()), (expected, heading));
         }
     }
 

@@ -14,8 +14,8 @@ let stranger;
 before(async () => {
   home = await Home.new();
   await home.write({ "notes/one.md": "# One\n\nA note to hold.\n" });
-  trusted = await home.hearth("trusted", "identity");
-  stranger = await home.hearth("stranger", "identity");
+  trusted = await home.hearth("trusted", "identity", "--make");
+  stranger = await home.hearth("stranger", "identity", "--make");
   coordinator = await home.start("hearth-coordinator", [
     ...["serve", "--data", home.at("coordinator"), "--trust", trusted.device_key],
     ...["--quic", "127.0.0.1:0", "--http", "127.0.0.1:0"],
@@ -48,7 +48,7 @@ function fleet(options, use) {
 
 test("a trusted node that never reported is named, and nothing is made up", () =>
   fleet({}, async (page) => {
-    assert.match(await page.locator("tbody tr").textContent(), /never seen[^]*Nothing is known of it yet/);
+    assert.match(await page.locator("tbody tr").textContent(), /never seen[^]*It is shown here with its first report/);
     await isAccessible(page, "never seen");
     await fitsTelephone(page, "never seen");
   }));

@@ -85,10 +85,21 @@ for (const javaScriptEnabled of [true, false]) {
       await ask(page, "tomato slates");
       const places = await page.locator(".hits .path").allTextContents();
       assert.ok(places.length > 0 && places.every((place) => place.includes("/notes/house/")), `${places}`);
+      assert.ok(!(await page.getByLabel("Format").isVisible()), "the fields stand above no hits");
+      assert.match(await page.locator(".filters summary").textContent(), /notes\/house/);
+      await page.getByText("Filters").click();
       await page.getByLabel("Format").fill("no-such-format");
       await page.getByRole("button", { name: "Search", exact: true }).click();
       await page.getByRole("heading", { name: "Nothing found" }).waitFor();
       assert.match(await page.textContent(".nothing"), /without the filters/);
+      assert.ok(await page.getByLabel("Format").isVisible(), "with nothing found the fields are at hand");
+    }));
+
+  test(`on a telephone the first hit is in sight, with filters set, ${how}`, () =>
+    signedIn({ javaScriptEnabled, viewport: { width: 390, height: 664 } }, async (page) => {
+      await page.goto(address("/?q=slates&source=files&after=7d"));
+      const hit = await page.locator(".hits h2").first().boundingBox();
+      assert.ok(hit.y + hit.height < 400, `the first hit begins at ${hit.y}`);
     }));
 
   test(`words that are nowhere find nothing, and the page says what to try, ${how}`, () =>

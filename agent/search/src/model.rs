@@ -209,6 +209,16 @@ impl Model {
         &self.id
     }
 
+    /// What people call it; `None` of a model that is not known.
+    pub fn name(&self) -> Option<&'static str> {
+        (self.id == Digests::SHIPPED.id()).then_some("all-MiniLM-L6-v2")
+    }
+
+    /// Its name and its id, or its id alone.
+    pub fn label(&self) -> String {
+        self.name().map_or_else(|| self.id.clone(), |name| format!("{name} ({})", self.id))
+    }
+
     /// The tokenizer, for chunking.
     pub fn tokenizer(&self) -> &Arc<Tokenizer> {
         &self.tokenizer

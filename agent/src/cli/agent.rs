@@ -31,11 +31,11 @@ pub trait Agent: Send + Sync {
     /// As [`open`](Self::open).
     fn start(&self, daemon: Daemon) -> Result<Box<dyn Running>, Failure>;
 
-    /// Who this node is, whether or not a daemon has the folder; makes the key when there is none.
+    /// Who this node is, whether or not a daemon has the folder; with `make`, makes the folder and its keys when there are none.
     ///
     /// # Errors
-    /// When the key cannot be read or made.
-    fn identity(&self, data: &Path) -> Result<Identity, Failure>;
+    /// When the key cannot be read or made; [`FailureKind::NotFound`](crate::ask::FailureKind::NotFound) when there is none.
+    fn identity(&self, data: &Path, make: bool) -> Result<Identity, Failure>;
 
     /// Folders worth capturing below a home folder; it may take a second.
     fn propose(&self, home: &Path) -> Vec<Proposed>;

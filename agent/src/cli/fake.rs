@@ -194,7 +194,13 @@ impl Answers for Fake {
                 chunks: vec![chunk(1, "Growing tomatoes"), chunk(2, "Growing tomatoes › Watering")],
                 open: Some("/home/ada/notes/garden/secret-name.md".into()),
             }),
-            Ask::Index { .. } | Ask::Import { .. } => json!(Indexed {
+            Ask::Import { .. } => json!(Indexed {
+                items: 2,
+                chunks: 2,
+                skipped: vec![Skipped { path: "line 3".into(), reason: "it is not JSON (column 2)".into() }],
+                ..Indexed::default()
+            }),
+            Ask::Index { .. } => json!(Indexed {
                 items: 12,
                 chunks: 80,
                 skipped: vec![Skipped {
@@ -228,7 +234,24 @@ impl Answers for Fake {
                 titles: vec!["Growing tomatoes".into(), "Shopping".into()],
                 dry_run,
             }),
-            Ask::Sessions => json!(Sessions { sessions: vec![session()] }),
+            Ask::Sessions => {
+                let other = Session {
+                    id: SessionId::from_bytes([8; 16]),
+                    purpose: "my shells".into(),
+                    scope: Scope {
+                        sources: vec!["shell-history".into()],
+                        include: vec![],
+                        exclude: vec![Name(
+                            b"/home/ada/a rather long way down/to a folder/that nobody is to see".to_vec(),
+                        )],
+                    },
+                    keep_days: None,
+                    expires_at: Some(NOW + std::time::Duration::from_secs(3_600)),
+                    state: State::Paused { until: None },
+                    ..session()
+                };
+                json!(Sessions { sessions: vec![session(), other] })
+            }
             Ask::OpenSession(new) => json!(Sessions { sessions: vec![Session { purpose: new.purpose, ..session() }] }),
             Ask::CloseSession { .. } => {
                 json!(Sessions { sessions: vec![Session { state: State::Closed { at: NOW }, ..session() }] })
@@ -302,7 +325,7 @@ impl Agent for FakeAgent {
         Err(Failure::new(FailureKind::Denied, "the fake starts nothing"))
     }
 
-    fn identity(&self, _: &Path) -> Result<Identity, Failure> {
+    fn identity(&self, _: &Path, _: bool) -> Result<Identity, Failure> {
         Ok(Identity { node: DeviceId::from_bytes([9; 16]), device_key: "ab".repeat(32) })
     }
 
@@ -320,12 +343,23 @@ impl Agent for FakeAgent {
     }
 
     fn formats(&self) -> Vec<FormatLine> {
-        vec![FormatLine {
-            format: "markdown".into(),
-            extensions: vec!["md".into()],
-            support: "full".into(),
-            notes: "headings".into(),
-        }]
+        let line = |format: &str, extensions: &[&str], support: &str, notes: &str| FormatLine {
+            format: format.into(),
+            extensions: extensions.iter().map(|&extension| extension.into()).collect(),
+            support: support.into(),
+            notes: notes.into(),
+        };
+        vec![
+            line(
+                "markdown",
+                &["md"],
+                "structure",
+                "headings; the title is the first of them, else the name of the file",
+            ),
+            line("code/rust", &["rs"], "text", "as it stands"),
+            line("a ZIP archive", &[], "not-read", "known by its first bytes"),
+            line("a PNG image", &[], "not-read", "known by its first bytes"),
+        ]
     }
 
     fn features(&self, _: &Config) -> Vec<Feature> {

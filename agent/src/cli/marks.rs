@@ -79,6 +79,45 @@ pub fn wrap(pieces: &[(bool, &str)], width: usize, lines_max: usize) -> Vec<Vec<
     lines
 }
 
+/// As [`wrap`] line by line, each with its indentation: at most `prose_max` lines of one line of the text, and `lines_max` of all.
+pub fn wrap_lines(
+    pieces: &[(bool, &str)],
+    width: usize,
+    prose_max: usize,
+    lines_max: usize,
+) -> Vec<Vec<(bool, String)>> {
+    let mut lines: Vec<Vec<(bool, &str)>> = vec![Vec::new()];
+    for (marked, text) in pieces {
+        for (nth, part) in text.split('\n').enumerate() {
+            if nth > 0 {
+                lines.push(Vec::new());
+            }
+            lines.last_mut().expect("there is a first line").push((*marked, part));
+        }
+    }
+    let mut out = Vec::new();
+    for line in lines {
+        let room = prose_max.min(lines_max - out.len());
+        if room == 0 {
+            break;
+        }
+        let spaces = line.iter().flat_map(|(_, part)| part.chars()).take_while(|c| *c == ' ').count().min(width / 2);
+        for mut wrapped in wrap(&line, width - spaces, room) {
+            if spaces > 0 {
+                wrapped.insert(0, (false, " ".repeat(spaces)));
+            }
+            out.push(wrapped);
+        }
+    }
+    out
+}
+
+/// A text broken into lines of at most `width` columns, and at most so many.
+pub fn lines(text: &str, width: usize, lines_max: usize) -> Vec<String> {
+    let lines = wrap(&[(false, text)], width, lines_max);
+    lines.into_iter().map(|line| line.into_iter().map(|(_, part)| part).collect()).collect()
+}
+
 /// A text cut to `width` columns, with `…` where it was cut.
 pub fn cut(text: &str, width: usize) -> String {
     if text.width() <= width {
@@ -173,6 +212,19 @@ mod tests {
     fn nothing_that_was_captured_can_steer_a_terminal() {
         assert_eq!(plain("a\u{1b}[31mred\u{7}\u{202e}b\nc"), "a[31mredb c");
         assert_eq!(plain_lines("a\u{1b}]0;x\u{7}\n\tb"), "a]0;x\n\tb");
+    }
+
+    #[test]
+    fn lines_keep_to_themselves_with_their_indentation() {
+        let shown = |text: &str, prose_max, lines_max| -> Vec<String> {
+            let lines = wrap_lines(&[(false, text)], 14, prose_max, lines_max);
+            lines.into_iter().map(|line| line.into_iter().map(|(_, part)| part).collect()).collect()
+        };
+        let code = "if milk {\n    pour(milk, oats);\n\n}";
+        assert_eq!(shown(code, 4, 8), ["if milk {", "    pour(milk,", "    oats);", "}"]);
+        assert_eq!(shown(code, 1, 8), ["if milk {", "    pour(milk…", "}"]);
+        assert_eq!(shown(code, 4, 2), ["if milk {", "    pour(milk…"]);
+        assert_eq!(shown("one two three four", 4, 8), ["one two three", "four"]);
     }
 
     #[test]

@@ -16,6 +16,8 @@ mod agent;
 pub(crate) mod fake;
 mod log;
 pub mod marks;
+mod near;
+mod progress;
 mod shell;
 pub mod when;
 
@@ -146,7 +148,7 @@ pub fn main(agent: &dyn Agent) -> ExitCode {
 pub fn run(line: impl IntoIterator<Item = OsString>, shell: &mut Shell<'_>) -> u8 {
     let cli = match Cli::try_parse_from(line) {
         Ok(cli) => cli,
-        Err(refused) => return refuse(&refused, shell),
+        Err(refused) => return refuse(&near::only(refused), shell),
     };
     shell.data = cli.global.data;
     shell.json = cli.global.json;

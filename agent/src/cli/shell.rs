@@ -14,7 +14,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::tz::TimeZone;
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Agent, marks};
+use super::{Agent, marks, progress};
 use crate::{
     ask::{Answers, Ask, Failure, FailureKind},
     client,
@@ -311,6 +311,22 @@ impl<'a> Shell<'a> {
         understood(answers.answer(ask)?)
     }
 
+    /// Asks for something that takes time, and shows meanwhile what has come in. Only a person on a terminal sees it.
+    ///
+    /// # Errors
+    /// What the answer says.
+    pub fn ask_watched<T: DeserializeOwned>(&mut self, what: &'static str, ask: Ask) -> Result<T, Trouble> {
+        let busy = self.busy(what);
+        self.connect()?;
+        let answers = self.answers.as_deref().expect("just connected");
+        let answer = if busy.0.is_hidden() {
+            answers.answer(ask)
+        } else {
+            progress::watched(answers, ask, progress::LOOK_EVERY, |text| busy.say(format!("{what}: {text}")))
+        };
+        understood(answer?)
+    }
+
     /// Asks only a daemon; `None` when none runs.
     ///
     /// # Errors
@@ -371,7 +387,8 @@ impl<'a> Shell<'a> {
         if self.quiet || !self.world.err_is_terminal {
             bar.set_draw_target(ProgressDrawTarget::hidden());
         }
-        let style = ProgressStyle::with_template("{spinner} {msg} {elapsed}").expect("the template is well formed");
+        let style =
+            ProgressStyle::with_template("{spinner} {elapsed} {wide_msg}").expect("the template is well formed");
         bar.set_style(style);
         bar.set_message(what);
         bar.enable_steady_tick(Duration::from_millis(120));

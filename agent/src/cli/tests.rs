@@ -41,6 +41,7 @@ fn what_a_person_reads() {
         &["show", "itm-1"],
         &["open", "itm-1"],
         &["import", "/nonexistent/x.jsonl"],
+        &["import", "/dev/null"],
         &["index", "/nonexistent"],
         &["index", "/"],
         &["why", "x.bin"],
@@ -67,6 +68,8 @@ fn what_a_person_reads() {
         &["up"],
         &["up", "--listen", "0.0.0.0:80"],
         &["serch", "tomatoes"],
+        &["frobnicate"],
+        &["search", "tomatoes", "--jsn"],
     ] {
         let ran = plain(line);
         out += &format!("$ hearth {}\n{}", line.join(" "), ran.out);

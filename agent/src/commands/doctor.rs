@@ -26,8 +26,7 @@ impl Doctor {
             for check in &checked.checks {
                 let sign = if check.ok { paint.good("✓") } else { paint.bad("✗") };
                 shell.line(format!("{sign} {}", paint.bold(&marks::plain(&check.name))))?;
-                for line in marks::wrap(&[(false, &check.says)], width - 2, 12) {
-                    let line: String = line.into_iter().map(|(_, part)| part).collect();
+                for line in marks::lines(&check.says, width - 2, 12) {
                     shell.line(format!("  {}", if check.ok { paint.dim(&line) } else { line }))?;
                 }
             }

@@ -21,8 +21,7 @@ impl Features {
         for feature in &features {
             let sign = if feature.on { paint.good("on ") } else { paint.dim("off") };
             shell.line(format!("{sign}  {}", paint.bold(&marks::plain(&feature.name))))?;
-            for line in marks::wrap(&[(false, &feature.why)], width - 5, 8) {
-                let line: String = line.into_iter().map(|(_, part)| part).collect();
+            for line in marks::lines(&feature.why, width - 5, 8) {
                 shell.line(format!("     {}", paint.dim(&line)))?;
             }
         }

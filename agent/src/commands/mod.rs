@@ -27,28 +27,42 @@ pub mod trec;
 pub mod up;
 pub mod why;
 
-use crate::cli::{Shell, count};
+use crate::cli::{Shell, count, marks};
 use std::collections::BTreeMap;
 
-/// Rows of a small table: columns are as wide as their widest entry, the last one is not padded.
+/// The last column of a table is broken into lines of at least this; where that is too much, it stands below its row.
+const LAST_COLUMN_MIN: usize = 24;
+
+/// Rows of a small table: columns are as wide as their widest entry, the last one takes what is left of the line.
 fn table(shell: &mut Shell<'_>, heads: &[&str], rows: &[Vec<String>]) -> std::io::Result<()> {
     let wide = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| crate::cli::marks::columns(cell));
+        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| marks::columns(cell));
         cells.chain([heads[column].len()]).max().unwrap_or(0)
     };
-    let widths: Vec<usize> = (0..heads.len()).map(wide).collect();
-    let line = |cells: &[String]| {
+    let last = heads.len() - 1;
+    let widths: Vec<usize> = (0..last).map(wide).collect();
+    let line = |cells: &[String], end: &str| {
         let mut out = String::new();
-        for (cell, width) in cells.iter().zip(&widths) {
+        for (cell, width) in cells[..last].iter().zip(&widths) {
             out += cell;
-            out += &" ".repeat(width.saturating_sub(crate::cli::marks::columns(cell)) + 2);
+            out += &" ".repeat(width.saturating_sub(marks::columns(cell)) + 2);
         }
-        out.trim_end().to_owned()
+        out + end
     };
+    let indent: usize = widths.iter().map(|width| width + 2).sum();
+    let room = shell.width().saturating_sub(indent);
+    let below = room < LAST_COLUMN_MIN.min(wide(last));
+    let (indent, room) = if below { (4, shell.width() - 4) } else { (indent, room) };
     let heads: Vec<String> = heads.iter().map(|head| (*head).to_owned()).collect();
-    let head = shell.paint().dim(&line(&heads));
+    let head = shell.paint().dim(line(&heads, if below { "" } else { &heads[last] }).trim_end());
     shell.line(head)?;
-    rows.iter().try_for_each(|row| shell.line(line(row)))
+    for row in rows {
+        let mut parts = marks::lines(&row[last], room, 20).into_iter();
+        let beside = if below { None } else { parts.next() };
+        shell.line(line(row, &beside.unwrap_or_default()))?;
+        parts.try_for_each(|part| shell.line(format!("{}{part}", " ".repeat(indent))))?;
+    }
+    Ok(())
 }
 
 /// `2 email, 1 password`.

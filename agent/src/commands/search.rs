@@ -110,15 +110,14 @@ fn show(shell: &mut Shell<'_>, rank: usize, hit: &Hit, explain: bool) -> std::io
     let gap = " ".repeat(room - marks::columns(&title) - marks::columns(&time));
     shell.line(format!("{}{}{gap}{}", paint.dim(&number), paint.bold(&title), paint.dim(&time)))?;
     shell.line(format!("{indent}{}", paint.dim(&marks::cut(&place(hit), room))))?;
-    for line in marks::wrap(&marks::pieces(&hit.snippet, &hit.highlights), room, 4) {
+    for line in marks::wrap_lines(&marks::pieces(&hit.snippet, &hit.highlights), room, 4, 8) {
         let shown: String =
             line.iter().map(|(marked, part)| if *marked { paint.found(part) } else { part.clone() }).collect();
         shell.line(format!("{indent}{shown}"))?;
     }
     if explain {
         for line in explanation(hit, now, &zone) {
-            for row in marks::wrap(&[(false, &line)], room - 2, 6) {
-                let row: String = row.into_iter().map(|(_, part)| part).collect();
+            for row in marks::lines(&line, room - 2, 6) {
                 shell.line(format!("{indent}  {}", paint.dim(&row)))?;
             }
         }

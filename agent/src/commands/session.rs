@@ -3,12 +3,14 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use hearth_core::{SessionId, session::Session};
+use hearth_core::{
+    Moment, SessionId,
+    session::{self, Name, Scope, Session, State},
+};
 
-use super::table;
 use crate::{
     ask::{Ask, Failure, FailureKind, NewSession, Sessions},
-    cli::{Ended, Outcome, Shell, marks, when},
+    cli::{Ended, Outcome, Shell, count, marks, when},
     config::Span,
 };
 
@@ -77,7 +79,7 @@ enum Class {
     Secret,
 }
 
-impl From<Class> for hearth_core::session::Class {
+impl From<Class> for session::Class {
     fn from(class: Class) -> Self {
         match class {
             Class::Public => Self::Public,
@@ -105,8 +107,12 @@ impl SessionCommand {
             shell.remark("no session yet, so nothing is captured; `hearth up` proposes one");
             return Ok(Outcome::Nothing);
         }
-        let rows: Vec<Vec<String>> = sessions.sessions.iter().map(|session| row(shell, session)).collect();
-        table(shell, &["SESSION", "STATE", "OPENED", "PURPOSE"], &rows)?;
+        for (nth, session) in sessions.sessions.iter().enumerate() {
+            if nth > 0 {
+                shell.line("")?;
+            }
+            show(shell, session)?;
+        }
         Ok(Outcome::Done)
     }
 }
@@ -138,7 +144,63 @@ pub(super) fn there(folders: &[PathBuf]) -> Result<(), Failure> {
     }
 }
 
-fn row(shell: &Shell<'_>, session: &Session) -> Vec<String> {
-    let opened = when::date(session.opened_at, &shell.world.zone);
-    vec![session.id.to_string(), session.state.name().into(), opened, marks::plain(&session.purpose)]
+/// The purpose and the state; then the id, what is taken, and for how long.
+fn show(shell: &mut Shell<'_>, session: &Session) -> std::io::Result<()> {
+    let (paint, width) = (shell.paint(), shell.width());
+    let until = |until: Option<Moment>| {
+        until
+            .map(|until| format!(" until {}", when::clock(until, shell.world.now, &shell.world.zone)))
+            .unwrap_or_default()
+    };
+    let state = match session.state {
+        State::Open => paint.good("open"),
+        State::Paused { until: end } => paint.notice(&format!("paused{}", until(end))),
+        State::Private { until: end, .. } => paint.notice(&format!("private{}", until(end))),
+        State::Closed { .. } | State::Expired { .. } => paint.dim(session.state.name()),
+    };
+    shell.line(format!("{}  {state}", paint.bold(&marks::plain(&session.purpose))))?;
+    shell.line(format!("  {}", session.id))?;
+    for line in scope(&session.scope) {
+        for (n, line) in marks::lines(&line, width - 4, 20).into_iter().enumerate() {
+            shell.line(format!("  {}{line}", if n == 0 { "" } else { "  " }))?;
+        }
+    }
+    for line in marks::lines(&terms(shell, session), width - 2, 4) {
+        shell.line(format!("  {}", paint.dim(&line)))?;
+    }
+    Ok(())
+}
+
+/// What a session takes, and what it leaves out.
+fn scope(scope: &Scope) -> Vec<String> {
+    let names = |names: &[Name]| -> Vec<String> {
+        names.iter().map(|name| marks::plain(&String::from_utf8_lossy(&name.0))).collect()
+    };
+    let mut lines = names(&scope.include);
+    lines.extend(names(&scope.exclude).into_iter().map(|name| format!("not {name}")));
+    match (scope.sources.as_slice(), scope.include.is_empty()) {
+        ([], true) => lines.insert(0, "from every source".into()),
+        // Only files lie in folders.
+        ([], false) => {}
+        (sources, _) => lines.insert(0, format!("from {}", marks::plain(&sources.join(", ")))),
+    }
+    lines
+}
+
+/// `private · opened 2026-03-23 · until closed · kept for 365 days`.
+fn terms(shell: &Shell<'_>, session: &Session) -> String {
+    let (now, zone) = (shell.world.now, &shell.world.zone);
+    let ends =
+        session.expires_at.map_or_else(|| "until closed".into(), |at| format!("until {}", when::clock(at, now, zone)));
+    let kept = session.keep_days.map_or_else(
+        || "kept until forgotten".into(),
+        |days| format!("kept for {}", count(days.into(), "day", "days")),
+    );
+    let class = match session.class {
+        session::Class::Public => "public",
+        session::Class::Internal => "internal",
+        session::Class::Private => "private",
+        session::Class::Secret => "secret",
+    };
+    format!("{class} · opened {} · {ends} · {kept}", when::date(session.opened_at, zone))
 }

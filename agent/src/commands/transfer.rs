@@ -7,12 +7,13 @@ use clap::Args;
 use super::{index, items};
 use crate::{
     ask::{Ask, Exported, Failure, FailureKind, Indexed},
-    cli::{Ended, Outcome, Shell, Trouble, marks},
+    cli::{Ended, Outcome, Shell, Trouble, count, marks},
 };
 
 /// Take documents in from JSON lines
 ///
-/// One {"id","title","text"} a line, the title optional. An id is kept as it is and comes back in hits.
+/// One {"id","title","text"} a line, the title optional. An id is kept as it is and comes back in hits; of lines with one
+/// id the last counts. A line that cannot be taken is named, the others are taken, and it ends with 1.
 #[derive(Debug, Args)]
 pub struct Import {
     /// The file
@@ -28,10 +29,16 @@ impl Import {
             let said = format!("cannot import {}: {error}", marks::plain(&file.display().to_string()));
             return Err(Failure::new(FailureKind::NotFound, said).into());
         }
-        let busy = shell.busy("importing");
-        let indexed: Indexed = shell.ask(Ask::Import { file })?;
-        drop(busy);
-        index::tell(shell, &indexed)
+        let indexed: Indexed = shell.ask_watched("importing", Ask::Import { file })?;
+        index::tell(shell, &indexed, "not imported", "line", "lines")?;
+        if indexed.skipped.is_empty() {
+            return Ok(Outcome::Done);
+        }
+        let lines = count(indexed.skipped.len() as u64, "line was", "lines were");
+        shell.notice(&format!(
+            "{lines} not imported; mend the file and import it again, what is in already stays as it is"
+        ));
+        Ok(Outcome::Amiss)
     }
 }
 

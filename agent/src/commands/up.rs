@@ -8,6 +8,7 @@ use std::{
 };
 
 use clap::Args;
+use hearth_core::session::{Scope, Session, State};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
@@ -48,6 +49,10 @@ pub struct Up {
     #[arg(long, value_name = "HEX")]
     coordinator_key: Option<Hex32>,
 }
+
+/// What a session of folders does not take, and how to add it.
+const WITHOUT_HISTORY: &str =
+    "shell history is not captured; to add it: hearth session open --source shell-history --purpose \"my shells\"";
 
 /// What is written when the daemon is ready.
 #[derive(Debug, Serialize)]
@@ -107,6 +112,7 @@ impl Up {
                 }
             }
         }
+        let told = !folders.is_empty() || chosen.is_some();
         match chosen {
             Some(None) => {
                 stop.cancel();
@@ -117,6 +123,9 @@ impl Up {
                 answers.answer(Ask::OpenSession(self.session(folders)))?;
             }
             None => {}
+        }
+        if told && !sessions(answers.as_ref())?.sessions.iter().any(takes_history) {
+            shell.remark(WITHOUT_HISTORY);
         }
 
         let served = runtime.block_on(async {
@@ -253,6 +262,14 @@ fn sessions(answers: &dyn Answers) -> Result<Sessions, Trouble> {
         .map_err(|_| Trouble::failed("the data folder's sessions could not be read; run `hearth doctor`"))
 }
 
+/// Whether what is typed in shells goes into this session. It lies in no folder, so a session that names folders has none of it.
+fn takes_history(session: &Session) -> bool {
+    let Scope { sources, include, .. } = &session.scope;
+    !matches!(session.state, State::Closed { .. } | State::Expired { .. })
+        && include.is_empty()
+        && (sources.is_empty() || sources.iter().any(|source| source == "shell-history"))
+}
+
 /// What is shown before the question.
 fn screen(shell: &Shell<'_>, folders: &[PathBuf], proposed: &[Proposed], sample: &Sample) -> Vec<String> {
     let (paint, width) = (shell.paint_err(), shell.width());
@@ -289,8 +306,7 @@ fn screen(shell: &Shell<'_>, folders: &[PathBuf], proposed: &[Proposed], sample:
         } else {
             format!("would be hidden: {}", hidden.join(", "))
         };
-        for line in marks::wrap(&[(false, &hidden)], width - 2, 4) {
-            let line: String = line.into_iter().map(|(_, part)| part).collect();
+        for line in marks::lines(&hidden, width - 2, 4) {
             lines.push(format!("  {line}"));
         }
         lines.push(String::new());
@@ -354,5 +370,30 @@ fn notify(message: &str) {
     let sent = address.and_then(|address| UnixDatagram::unbound()?.send_to_addr(message.as_bytes(), &address));
     if let Err(error) = sent {
         tracing::warn!(kind = ?error.kind(), "systemd could not be told");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hearth_core::session::Name;
+
+    use super::*;
+    use crate::cli::fake;
+
+    #[test]
+    fn only_a_session_without_folders_takes_what_is_typed_in_shells() {
+        let sources = |sources: &[&str]| sources.iter().map(|&source| source.to_owned()).collect::<Vec<_>>();
+        let folder = || vec![Name(b"/home/ada".to_vec())];
+        for (case, sources, include, state, takes) in [
+            ("folders", sources(&[]), folder(), State::Open, false),
+            ("everything", sources(&[]), vec![], State::Open, true),
+            ("named", sources(&["shell-history"]), vec![], State::Open, true),
+            ("named, with a folder, where none lies", sources(&["shell-history"]), folder(), State::Open, false),
+            ("only files", sources(&["files"]), vec![], State::Open, false),
+            ("closed", sources(&["shell-history"]), vec![], State::Closed { at: fake::NOW }, false),
+        ] {
+            let scope = Scope { sources, include, exclude: vec![] };
+            assert_eq!(takes_history(&Session { scope, state, ..fake::session() }), takes, "{case}");
+        }
     }
 }

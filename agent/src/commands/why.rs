@@ -33,8 +33,7 @@ impl Why {
         };
         shell.line(format!("{}  {verdict}", paint.bold(&marks::plain(&why.path))))?;
         for sentence in &why.because {
-            for (n, line) in marks::wrap(&[(false, sentence)], width - 4, 8).into_iter().enumerate() {
-                let line: String = line.into_iter().map(|(_, part)| part).collect();
+            for (n, line) in marks::lines(sentence, width - 4, 8).into_iter().enumerate() {
                 shell.line(format!("  {} {line}", if n == 0 { "-" } else { " " }))?;
             }
         }

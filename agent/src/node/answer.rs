@@ -29,6 +29,7 @@ use crate::{
         Sessions, Shown, SourceState, Sources, Status, Why,
     },
     capture::{Captured, Fingerprint, Format, display_name, path_name},
+    cli::{bytes, count},
     store::{Position, StoreError, disk_usage, entropy},
 };
 
@@ -230,6 +231,9 @@ impl Node {
             title: Option<String>,
             text: String,
         }
+        let unreadable = |error: std::io::Error| {
+            Failure::new(FailureKind::Failed, format!("the import could not be read on: {error}"))
+        };
         let begun = Instant::now();
         let file = File::open(path).map_err(|error| {
             Failure::new(FailureKind::NotFound, format!("the file to import cannot be opened: {error}"))
@@ -251,19 +255,18 @@ impl Node {
         while !self.shared.is_stopping() {
             let mut bytes = Vec::new();
             let read = lines.by_ref().take(LINE_MAX + 1).read_until(b'\n', &mut bytes);
-            let read = read.map_err(|error| {
-                Failure::new(FailureKind::Failed, format!("the import could not be read on: {error}"))
-            })?;
-            if read == 0 {
+            if read.map_err(unreadable)? == 0 {
                 break;
             }
             number += 1;
             let place = format!("line {number}");
             if bytes.len() as u64 > LINE_MAX {
-                return Err(Failure::new(
-                    FailureKind::Usage,
-                    format!("{place} is longer than {LINE_MAX} bytes; split it"),
-                ));
+                if !bytes.ends_with(b"\n") {
+                    lines.skip_until(b'\n').map_err(unreadable)?;
+                }
+                let reason = format!("it is longer than {}; split it", crate::cli::bytes(LINE_MAX));
+                skip(&ticket, &self.shared, place.as_bytes(), &reason);
+                continue;
             }
             if bytes.trim_ascii().is_empty() {
                 continue;
@@ -273,10 +276,10 @@ impl Node {
                 Err(error) => {
                     // The parser's own words may quote the text.
                     let what = match error.classify() {
-                        serde_json::error::Category::Data => "must be an object with strings `id` and `text`",
-                        _ => "is not JSON",
+                        serde_json::error::Category::Data => "it must be an object with strings `id` and `text`",
+                        _ => "it is not JSON",
                     };
-                    skip(&ticket, &self.shared, place.as_bytes(), &format!("column {} {what}", error.column()));
+                    skip(&ticket, &self.shared, place.as_bytes(), &format!("{what} (column {})", error.column()));
                     continue;
                 }
             };
@@ -379,16 +382,21 @@ impl Node {
         let canonical = canonical.map_or(name.clone(), |path| path_name(&path));
         let admitted = self.shared.gate().admit(now(), "files", &canonical, changed);
         because.push(self.redacted(&explained.sentence));
-        let refused = admitted.as_ref().err().map(|refusal| format!("the gate says: {refusal}"));
-        because.extend(refused.clone());
+        let refused = admitted.err();
+        // A pause leaves nothing out: it is no reason against a thing, only one for later. And that no session covers what is
+        // left alone anyway sends nobody to open one.
+        let paused = matches!(refused, Some(session::Refusal::Paused(_)));
+        let idle = paused || refused == Some(session::Refusal::NoSession);
+        let told = refused.as_ref().filter(|_| !idle || explained.reason.is_none());
+        because.extend(told.map(|refusal| self.said_of(refusal)));
         let item = self.shared.item_called(&String::from_utf8_lossy(&canonical))?;
-        let verdict = match (&item, explained.reason.is_none() && refused.is_none()) {
+        let verdict = match (&item, explained.reason.is_none() && (paused || refused.is_none())) {
             (Some(_), true) => "captured",
             (None, true) => "waiting",
             (_, false) => "skipped",
         };
         match verdict {
-            "waiting" => {
+            "waiting" if !paused => {
                 because.push("it may be captured, and will be with the next scan; `hearth index` does it now".into());
             }
             "skipped" if item.is_some() => {
@@ -402,6 +410,27 @@ impl Node {
             because,
             item: item.map(|item| public_item(&self.shared, &item)),
         })
+    }
+
+    /// Why the gate lets a thing not in, as `hearth why` says it.
+    fn said_of(&self, refusal: &session::Refusal) -> String {
+        use session::{Refusal, State};
+        let node = matches!(self.shared.gate().hold(), State::Paused { .. } | State::Private { .. });
+        match refusal {
+            Refusal::Paused(_) if node => {
+                "capture is paused: what changes is captured when the pause ends, and `hearth resume` ends it".into()
+            }
+            Refusal::Paused(_) => {
+                "its session is paused: what changes is captured when the pause ends; `hearth session list` shows it, and `hearth resume --session ID` ends it".into()
+            }
+            Refusal::Private(_) if node => {
+                "private mode is on, and nothing from this time is ever captured; `hearth resume` ends it".into()
+            }
+            Refusal::Private(_) => {
+                "its session is private, and nothing from this time is ever captured; `hearth session list` shows it, and `hearth resume --session ID` ends it".into()
+            }
+            other => format!("the gate says: {other}"),
+        }
     }
 
     fn hold(&self, how: Hold, for_ms: Option<u64>, session: Option<SessionId>) -> Result<Held, Failure> {
@@ -543,7 +572,10 @@ impl Node {
             },
         );
         let (entries, broken) = self.shared.read_audit()?;
-        check("audit", broken.map_or_else(|| Ok(format!("{} entries hold together", entries.len())), Err));
+        check(
+            "audit",
+            broken.map_or_else(|| Ok(format!("{} in one chain", count(entries.len() as u64, "entry", "entries"))), Err),
+        );
         let totals = self.shared.totals()?;
         let dead = self.shared.dead_jobs()?;
         check(
@@ -558,15 +590,15 @@ impl Node {
                 )),
             },
         );
-        check("model", Ok(format!("{} is as it was shipped or pinned", self.shared.model.id())));
+        check("model", Ok(format!("{} is as it was shipped or pinned", self.shared.model.label())));
         let free = rustix::fs::statvfs(self.shared.folder.root()).map(|stat| stat.f_bavail * stat.f_frsize);
         check(
             "disk",
             match free {
                 Ok(free) if free < 256 << 20 => {
-                    Err(format!("{} MiB are free; hearth stops storing when none is left", free >> 20))
+                    Err(format!("{} are free; hearth stops storing when none is left", bytes(free)))
                 }
-                Ok(free) => Ok(format!("{} MiB are free", free >> 20)),
+                Ok(free) => Ok(format!("{} are free", bytes(free))),
                 Err(error) => Err(format!("the free space is not known: {error}")),
             },
         );

@@ -266,7 +266,11 @@ impl Shared {
         };
         let passage = body.passages.iter().find(|passage| passage.id == chunk);
         let passage_text = passage.map_or("", |passage| body.passage(passage));
-        let shown = snippet(passage_text, text, SNIPPET_CHARS);
+        let layout = match item.meta.format.split('/').next() {
+            Some("code" | "history") => hearth_search::Format::Code,
+            _ => hearth_search::Format::Markdown,
+        };
+        let shown = snippet(passage_text, layout, text, SNIPPET_CHARS);
         let purpose = gate.session(item.meta.session).map(|session| session.purpose.clone()).unwrap_or_default();
         let heading = passage.map(|passage| passage.heading.clone()).unwrap_or_default();
         Ok(Some(Hit {
@@ -287,7 +291,7 @@ impl Shared {
                 captured_at: item.meta.captured_at,
                 heading,
                 redactions: item.meta.redactions,
-                model: parts.vector.map(|_| self.model.id().to_owned()),
+                model: parts.vector.map(|_| self.model.label()),
             },
         }))
     }

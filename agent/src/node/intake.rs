@@ -3,7 +3,7 @@
 //! The queue is what slows a source down. Nothing here reads a file or embeds.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -16,6 +16,7 @@ use std::{
 use hearth_core::{ItemId, session::Refusal};
 use hearth_search::chunk;
 use hearth_text::Raw;
+use sha2::{Digest, Sha256};
 
 use super::{
     Entry, NodeError, Shared, lock, now,
@@ -62,11 +63,40 @@ pub(crate) struct Read {
 
 /// What became of the things of one order, counted as they pass.
 #[derive(Debug, Default)]
-pub(crate) struct Ticket(Mutex<Indexed>);
+pub(crate) struct Ticket {
+    sum: Mutex<Indexed>,
+    /// What was counted under each name, by the name's digest: of a name that comes again, the later thing counts.
+    parts: Mutex<HashMap<[u8; 16], Part>>,
+}
+
+/// What one thing adds to the sum.
+type Part = (u64, BTreeMap<String, u32>);
 
 impl Ticket {
     pub(crate) fn add(&self, change: impl FnOnce(&mut Indexed)) {
-        change(&mut lock(&self.0));
+        change(&mut lock(&self.sum));
+    }
+
+    /// Counts a thing that is stored now, or was already.
+    fn count(&self, name: &[u8], chunks: u64, redactions: &BTreeMap<String, u32>) {
+        let name = Sha256::digest(name)[..16].try_into().expect("a digest has more than 16 bytes");
+        let before = lock(&self.parts).insert(name, (chunks, redactions.clone()));
+        self.add(|sum| {
+            if let Some((chunks, redactions)) = before {
+                sum.items -= 1;
+                sum.chunks -= chunks;
+                for (class, count) in redactions {
+                    let left = sum.redactions.entry(class).or_default();
+                    *left = left.saturating_sub(u64::from(count));
+                }
+            }
+            sum.items += 1;
+            sum.chunks += chunks;
+            for (class, count) in redactions {
+                *sum.redactions.entry(class.clone()).or_default() += u64::from(*count);
+            }
+            sum.redactions.retain(|_, count| *count > 0);
+        });
     }
 
     pub(crate) fn took(&self, stage: &str, span: Duration) {
@@ -74,7 +104,7 @@ impl Ticket {
     }
 
     pub(crate) fn counted(&self) -> Indexed {
-        lock(&self.0).clone()
+        lock(&self.sum).clone()
     }
 }
 
@@ -274,7 +304,7 @@ impl Line {
             && known.meta.format == format
         {
             if let Some(ticket) = &ticket {
-                count(ticket, u64::from(known.passages), &known.meta.redactions);
+                ticket.count(&name, u64::from(known.passages), &known.meta.redactions);
             }
             if known.meta.fingerprint == captured.fingerprint && known.meta.session == permit.session() {
                 return Ok(());
@@ -334,7 +364,7 @@ impl Line {
             return Ok(());
         };
         if let Some(ticket) = &ticket {
-            count(ticket, body.passages.len() as u64, &body.meta.redactions);
+            ticket.count(&name, body.passages.len() as u64, &body.meta.redactions);
             ticket.took("redact", redacted);
             ticket.took("chunk", begun.elapsed() - redacted);
         }
@@ -436,17 +466,6 @@ impl Shared {
     pub(crate) fn document(&self, id: hearth_core::DocumentId) -> Result<Option<DocumentRecord>, StoreError> {
         self.state.get(Tree::Document, id.as_bytes())
     }
-}
-
-/// Counts a thing that is stored now, or was already.
-fn count(ticket: &Ticket, chunks: u64, redactions: &BTreeMap<String, u32>) {
-    ticket.add(|indexed| {
-        indexed.items += 1;
-        indexed.chunks += chunks;
-        for (class, count) in redactions {
-            *indexed.redactions.entry(class.clone()).or_default() += u64::from(*count);
-        }
-    });
 }
 
 /// Counts a thing that was passed over.

@@ -5,7 +5,10 @@
 use std::collections::BTreeMap;
 
 use askama::Template;
-use hearth_core::{Moment, session::State};
+use hearth_core::{
+    Moment,
+    session::{Name, State},
+};
 
 use super::{Asked, Site};
 use crate::{
@@ -29,6 +32,10 @@ pub(super) struct SearchPage {
     status: Option<StatusLine>,
     asked: Asked,
     filtered: bool,
+    /// Whether to show the fields: not above hits, which they would push off a small screen.
+    unfold: bool,
+    /// The filters in words.
+    filters: String,
     modes: Vec<Choice>,
     wrong: Option<String>,
     result: Option<ResultView>,
@@ -57,6 +64,8 @@ pub(super) struct HitView {
     when: String,
     when_exactly: String,
     snippet: Vec<(bool, String)>,
+    /// Whether the snippet is lines of code or rows of a table.
+    lines: bool,
     score: String,
     rows: Vec<(&'static str, String)>,
 }
@@ -117,12 +126,24 @@ impl SearchPage {
         let mode = if asked.mode.is_empty() { "hybrid" } else { &asked.mode };
         let modes = [("hybrid", "both"), ("vector", "by meaning"), ("keyword", "by word")]
             .map(|(value, label)| Choice { value, label, chosen: value == mode });
-        let filters = [&asked.source, &asked.format, &asked.path, &asked.session, &asked.after, &asked.before];
+        let filters = [
+            ("", &asked.source),
+            ("", &asked.format),
+            ("in ", &asked.path),
+            ("", &asked.session),
+            ("since ", &asked.after),
+            ("before ", &asked.before),
+        ];
+        let set = filters.into_iter().filter(|(_, filter)| !filter.trim().is_empty());
+        let set: Vec<String> =
+            set.map(|(name, filter)| format!("{name}{}", marks::cut(&marks::plain(filter.trim()), 40))).collect();
         let words = marks::plain(asked.q.trim());
         Self {
             title: if words.is_empty() { "hearth".into() } else { format!("{} – hearth", marks::cut(&words, 60)) },
             status: status.map(|status| StatusLine::new(site, &status)),
-            filtered: filters.iter().any(|filter| !filter.trim().is_empty()),
+            filtered: !set.is_empty(),
+            unfold: !set.is_empty() && found.as_ref().is_none_or(|found| found.hits.is_empty()),
+            filters: set.join(" · "),
             asked: asked.clone(),
             modes: modes.into(),
             wrong: wrong.map(|failure| failure.message),
@@ -171,8 +192,9 @@ impl HitView {
             when_exactly: when::minute(lineage.modified_at, &site.zone),
             snippet: marks::pieces(&hit.snippet, &hit.highlights)
                 .into_iter()
-                .map(|(marked, text)| (marked, marks::plain(text)))
+                .map(|(marked, text)| (marked, marks::plain_lines(text)))
                 .collect(),
+            lines: hit.snippet.contains('\n'),
             score: format!("{:.3}", hit.score),
             rows,
         }
@@ -246,6 +268,10 @@ impl ItemPage {
     }
 }
 
+fn names(names: &[Name]) -> Vec<String> {
+    names.iter().map(|name| marks::plain(&String::from_utf8_lossy(&name.0))).collect()
+}
+
 /// The sessions, and the buttons that hold them.
 #[derive(Template)]
 #[template(path = "sessions.html")]
@@ -263,6 +289,9 @@ pub(super) struct SessionView {
     says: String,
     lives: bool,
     covers: Vec<String>,
+    /// What is left out of it.
+    without: Vec<String>,
+    sources: String,
     class: String,
     opened: String,
     ends: String,
@@ -282,12 +311,9 @@ impl SessionsPage {
                 state: session.state.name(),
                 says: held(session.state, now, site),
                 lives: !matches!(session.state, State::Closed { .. } | State::Expired { .. }),
-                covers: session
-                    .scope
-                    .include
-                    .iter()
-                    .map(|name| marks::plain(&String::from_utf8_lossy(&name.0)))
-                    .collect(),
+                covers: names(&session.scope.include),
+                without: names(&session.scope.exclude),
+                sources: marks::plain(&session.scope.sources.join(", ")),
                 class: format!("{:?}", session.class).to_lowercase(),
                 opened: when::minute(session.opened_at, &site.zone),
                 ends: session.expires_at.map_or_else(|| "when closed".into(), |at| when::minute(at, &site.zone)),
