@@ -212,10 +212,18 @@ impl Name {
 }
 
 impl Scope {
+    /// Whether anything of this source can be in it; where the source's things lie in no folder, nothing is in a scope of folders.
+    pub fn takes(&self, source: &str, lies_in_folders: bool) -> bool {
+        self.names(source) && (lies_in_folders || self.include.is_empty())
+    }
+
+    fn names(&self, source: &str) -> bool {
+        self.sources.is_empty() || self.sources.iter().any(|id| id == source)
+    }
+
     /// How closely this scope covers the thing: the length of the closest folder, `None` when it does not.
     fn closeness(&self, source: &str, name: &[u8]) -> Option<usize> {
-        let taken = self.sources.is_empty() || self.sources.iter().any(|id| id == source);
-        if !taken || self.exclude.iter().any(|folder| folder.covers(name)) {
+        if !self.names(source) || self.exclude.iter().any(|folder| folder.covers(name)) {
             return None;
         }
         if self.include.is_empty() {

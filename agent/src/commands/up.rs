@@ -8,7 +8,7 @@ use std::{
 };
 
 use clap::Args;
-use hearth_core::session::{Scope, Session, State};
+use hearth_core::session::{Session, State};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
@@ -264,10 +264,8 @@ fn sessions(answers: &dyn Answers) -> Result<Sessions, Trouble> {
 
 /// Whether what is typed in shells goes into this session. It lies in no folder, so a session that names folders has none of it.
 fn takes_history(session: &Session) -> bool {
-    let Scope { sources, include, .. } = &session.scope;
     !matches!(session.state, State::Closed { .. } | State::Expired { .. })
-        && include.is_empty()
-        && (sources.is_empty() || sources.iter().any(|source| source == "shell-history"))
+        && session.scope.takes("shell-history", false)
 }
 
 /// What is shown before the question.
@@ -392,7 +390,7 @@ mod tests {
             ("only files", sources(&["files"]), vec![], State::Open, false),
             ("closed", sources(&["shell-history"]), vec![], State::Closed { at: fake::NOW }, false),
         ] {
-            let scope = Scope { sources, include, exclude: vec![] };
+            let scope = hearth_core::session::Scope { sources, include, exclude: vec![] };
             assert_eq!(takes_history(&Session { scope, state, ..fake::session() }), takes, "{case}");
         }
     }

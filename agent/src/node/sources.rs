@@ -110,8 +110,7 @@ impl Shared {
         let gate = self.gate();
         let live =
             gate.sessions().filter(|session| !matches!(session.state, State::Closed { .. } | State::Expired { .. }));
-        let files = live
-            .filter(|session| session.scope.sources.is_empty() || session.scope.sources.iter().any(|id| id == "files"));
+        let files = live.filter(|session| session.scope.takes("files", true));
         let mut folders: Vec<PathBuf> = files
             .flat_map(|session| &session.scope.include)
             .filter(|name| name.0.starts_with(b"/"))
@@ -126,7 +125,7 @@ impl Shared {
     pub(crate) fn is_on(&self, id: &str) -> bool {
         self.gate().sessions().any(|session| {
             !matches!(session.state, State::Closed { .. } | State::Expired { .. })
-                && (session.scope.sources.is_empty() || session.scope.sources.iter().any(|source| source == id))
+                && session.scope.takes(id, id == "files")
         })
     }
 }

@@ -111,7 +111,7 @@ impl Product {
 
     /// The agent's public key, which is made when it is first asked for.
     pub(crate) fn identity(&self) -> Result<String, String> {
-        text(&self.ask(&["identity", "--json"])?, "device_key")
+        text(&self.ask(&["identity", "--make", "--json"])?, "device_key")
     }
 
     pub(crate) fn start_coordinator(
