@@ -25,11 +25,9 @@ use tantivy::{
 
 /// A folder of sealed files, by name. Names are ASCII letters, digits, `.`, `-` and `_`.
 pub trait Files: fmt::Debug + Send + Sync + 'static {
-    /// How many bytes a file has; [`io::ErrorKind::NotFound`] when there is none.
-    fn len(&self, name: &str) -> io::Result<u64>;
-
-    /// A part of a file; an error when it ends before the range does.
-    fn read(&self, name: &str, range: Range<u64>) -> io::Result<Vec<u8>>;
+    /// Opens a file; [`io::ErrorKind::NotFound`] when there is none. What is open can be read to the end, also after it was deleted:
+    /// a search goes on in the files it began with.
+    fn open(&self, name: &str) -> io::Result<Arc<dyn OpenFile>>;
 
     /// Begins a file; [`io::ErrorKind::AlreadyExists`] when there is one of that name.
     fn write_new(&self, name: &str) -> io::Result<Box<dyn NewFile>>;
@@ -51,6 +49,20 @@ pub trait Files: fmt::Debug + Send + Sync + 'static {
 
     /// Makes sure that files made, replaced and removed so far stay so when the power fails.
     fn sync(&self) -> io::Result<()>;
+}
+
+/// A sealed file that is open.
+pub trait OpenFile: fmt::Debug + Send + Sync {
+    /// How many bytes it has.
+    fn len(&self) -> usize;
+
+    /// Whether it has none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// A part of it; an error when it ends before the range does.
+    fn read(&self, range: Range<usize>) -> io::Result<Vec<u8>>;
 }
 
 /// A file in the making. It may be read once it is sealed; one that is dropped before need not be kept.
@@ -80,14 +92,8 @@ impl fmt::Debug for Memory {
 }
 
 impl Files for Memory {
-    fn len(&self, name: &str) -> io::Result<u64> {
-        Ok(self.get(name)?.len() as u64)
-    }
-
-    fn read(&self, name: &str, range: Range<u64>) -> io::Result<Vec<u8>> {
-        let file = self.get(name)?;
-        let at = |place| usize::try_from(place).map_err(|_| io::Error::from(io::ErrorKind::UnexpectedEof));
-        Ok(file.get(at(range.start)?..at(range.end)?).ok_or(io::ErrorKind::UnexpectedEof)?.to_vec())
+    fn open(&self, name: &str) -> io::Result<Arc<dyn OpenFile>> {
+        Ok(Arc::new(OpenInMemory(self.get(name)?)))
     }
 
     fn write_new(&self, name: &str) -> io::Result<Box<dyn NewFile>> {
@@ -120,6 +126,19 @@ impl Files for Memory {
 
     fn sync(&self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct OpenInMemory(Arc<Vec<u8>>);
+
+impl OpenFile for OpenInMemory {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn read(&self, range: Range<usize>) -> io::Result<Vec<u8>> {
+        Ok(self.0.get(range).ok_or(io::ErrorKind::UnexpectedEof)?.to_vec())
     }
 }
 
@@ -186,13 +205,10 @@ fn cannot_write(path: &Path, error: io::Error) -> OpenWriteError {
 
 impl Directory for Folder {
     fn get_file_handle(&self, path: &Path) -> Result<Arc<dyn FileHandle>, OpenReadError> {
-        let open = || {
-            let name = name(path)?;
-            let len =
-                usize::try_from(self.files.len(name)?).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
-            Ok(Arc::new(Sealed { files: Arc::clone(&self.files), name: name.into(), len }) as Arc<dyn FileHandle>)
-        };
-        open().map_err(|error| cannot_read(path, error))
+        match name(path).and_then(|name| self.files.open(name)) {
+            Ok(file) => Ok(Arc::new(Sealed(file))),
+            Err(error) => Err(cannot_read(path, error)),
+        }
     }
 
     fn delete(&self, path: &Path) -> Result<(), DeleteError> {
@@ -259,15 +275,11 @@ impl Drop for Held {
 
 /// A sealed file, read by ranges.
 #[derive(Debug)]
-struct Sealed {
-    files: Arc<dyn Files>,
-    name: String,
-    len: usize,
-}
+struct Sealed(Arc<dyn OpenFile>);
 
 impl tantivy::HasLen for Sealed {
     fn len(&self) -> usize {
-        self.len
+        self.0.len()
     }
 }
 
@@ -276,8 +288,9 @@ impl FileHandle for Sealed {
         if range.is_empty() {
             return Ok(OwnedBytes::empty());
         }
-        let bytes = self.files.read(&self.name, range.start as u64..range.end as u64)?;
-        if bytes.len() != range.len() {
+        let wanted = range.len();
+        let bytes = self.0.read(range)?;
+        if bytes.len() != wanted {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         Ok(OwnedBytes::new(bytes))

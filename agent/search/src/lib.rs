@@ -19,7 +19,7 @@ pub mod vectors;
 pub mod words;
 
 pub use chunk::{Chunk, Format, chunk, normalise};
-pub use files::{Files, NewFile};
+pub use files::{Files, NewFile, OpenFile};
 pub use fuse::{Fused, Mode, Parts, Ranked, fuse};
 pub use keyword::{ChunkDoc, Filter, Hit, Keyword, Reader};
 pub use model::{Embedder, Feature, Model, features};

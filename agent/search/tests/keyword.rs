@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeSet,
     io,
-    ops::Range,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -11,7 +10,7 @@ use std::{
 };
 
 use hearth_core::{ChunkId, DocumentId, ItemId, Moment, SessionId};
-use hearth_search::{ChunkDoc, Files, Filter, Keyword, NewFile, files::Memory, keyword::KeywordError};
+use hearth_search::{ChunkDoc, Files, Filter, Keyword, NewFile, OpenFile, files::Memory, keyword::KeywordError};
 use proptest::{collection::vec, prelude::*};
 
 fn chunk(n: u8) -> ChunkId {
@@ -82,6 +81,36 @@ fn what_was_written_is_found_as_it_is_asked_for() {
     for (n, text, question) in rows {
         assert_eq!(found(&keyword, question).first(), Some(&n), "{question:?} finds {text:?}");
     }
+}
+
+#[test]
+fn a_search_goes_on_while_files_are_merged_and_removed() {
+    let (_, mut keyword) = index(&[doc(1, "a heron in the reeds")]);
+    let reader = keyword.reader();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let searching = scope.spawn(|| {
+            let mut searches = 0_u32;
+            while !done.load(Relaxed) || searches < 10 {
+                let hits =
+                    reader.search("heron \"the reeds\"", 10, &Filter::default()).expect("it can always be searched");
+                assert!(hits.iter().any(|hit| hit.chunk == chunk(1)));
+                searches += 1;
+            }
+        });
+        for round in 0..60_u64 {
+            let n = 10 + u8::try_from(round % 200).expect("below 200");
+            keyword.add(&doc(n, "herons and other birds")).expect("memory takes it");
+            keyword.commit(round + 2).expect("memory takes it");
+            if round % 3 == 0 {
+                keyword.delete_item(ItemId::from_bytes([n / 10; 16])).expect("memory takes it");
+                keyword.commit(round + 2).expect("memory takes it");
+                keyword.purge().expect("memory takes it");
+            }
+        }
+        done.store(true, Relaxed);
+        searching.join().expect("every search succeeded");
+    });
 }
 
 #[test]
@@ -292,11 +321,8 @@ impl Full {
 }
 
 impl Files for Full {
-    fn len(&self, name: &str) -> io::Result<u64> {
-        self.files.len(name)
-    }
-    fn read(&self, name: &str, range: Range<u64>) -> io::Result<Vec<u8>> {
-        self.files.read(name, range)
+    fn open(&self, name: &str) -> io::Result<Arc<dyn OpenFile>> {
+        self.files.open(name)
     }
     fn write_new(&self, name: &str) -> io::Result<Box<dyn NewFile>> {
         self.check().and_then(|()| self.files.write_new(name))

@@ -1,26 +1,21 @@
 //! The keyword index's files, sealed, under names it chooses.
 
 use std::{
-    collections::HashMap,
     fs,
     io::{self, Write},
     ops::Range,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::Arc,
 };
 
-use hearth_search::files::{Files, NewFile};
+use hearth_search::files::{Files, NewFile, OpenFile};
 
 use crate::store::{BlockFile, BlockWriter};
-
-/// Open files kept for reading; an index has a few dozen.
-const OPEN_MAX: usize = 256;
 
 /// Files in one folder, each sealed with a key of its own.
 pub(crate) struct SealedFiles {
     dir: PathBuf,
     key: [u8; 32],
-    open: Mutex<HashMap<String, Arc<BlockFile>>>,
 }
 
 impl std::fmt::Debug for SealedFiles {
@@ -32,7 +27,7 @@ impl std::fmt::Debug for SealedFiles {
 impl SealedFiles {
     /// Files in `dir`, which must be there.
     pub(crate) fn new(dir: PathBuf, key: [u8; 32]) -> Self {
-        Self { dir, key, open: Mutex::default() }
+        Self { dir, key }
     }
 
     fn path(&self, name: &str) -> io::Result<PathBuf> {
@@ -43,22 +38,15 @@ impl SealedFiles {
             Err(io::Error::new(io::ErrorKind::InvalidInput, "not a name for an index file"))
         }
     }
+}
 
-    fn file(&self, name: &str) -> io::Result<Arc<BlockFile>> {
-        if let Some(file) = self.open.lock().expect("no holder panics").get(name) {
-            return Ok(Arc::clone(file));
-        }
-        let file = Arc::new(BlockFile::open(&self.path(name)?, &self.key)?);
-        let mut open = self.open.lock().expect("no holder panics");
-        if open.len() >= OPEN_MAX {
-            open.clear();
-        }
-        open.insert(name.to_owned(), Arc::clone(&file));
-        Ok(file)
+impl OpenFile for BlockFile {
+    fn len(&self) -> usize {
+        Self::len(self)
     }
 
-    fn forget(&self, name: &str) {
-        self.open.lock().expect("no holder panics").remove(name);
+    fn read(&self, range: Range<usize>) -> io::Result<Vec<u8>> {
+        Self::read(self, range)
     }
 }
 
@@ -81,33 +69,24 @@ impl NewFile for Growing {
 }
 
 impl Files for SealedFiles {
-    fn len(&self, name: &str) -> io::Result<u64> {
-        Ok(self.file(name)?.len() as u64)
-    }
-
-    fn read(&self, name: &str, range: Range<u64>) -> io::Result<Vec<u8>> {
-        let index = |at: u64| usize::try_from(at).map_err(|_| io::Error::from(io::ErrorKind::UnexpectedEof));
-        self.file(name)?.read(index(range.start)?..index(range.end)?)
+    fn open(&self, name: &str) -> io::Result<Arc<dyn OpenFile>> {
+        Ok(Arc::new(BlockFile::open(&self.path(name)?, &self.key)?))
     }
 
     fn write_new(&self, name: &str) -> io::Result<Box<dyn NewFile>> {
-        self.forget(name);
         Ok(Box::new(Growing(BlockWriter::create(&self.path(name)?, &self.key)?)))
     }
 
     fn atomic_read(&self, name: &str) -> io::Result<Vec<u8>> {
-        self.forget(name);
         let file = BlockFile::open(&self.path(name)?, &self.key)?;
         file.read(0..file.len())
     }
 
     fn atomic_write(&self, name: &str, content: &[u8]) -> io::Result<()> {
-        self.forget(name);
         write_sealed(&self.path(name)?, &self.key, content)
     }
 
     fn delete(&self, name: &str) -> io::Result<()> {
-        self.forget(name);
         fs::remove_file(self.path(name)?)
     }
 
@@ -133,4 +112,28 @@ pub(crate) fn write_sealed(path: &Path, key: &[u8; 32], content: &[u8]) -> io::R
     writer.finish()?;
     fs::rename(&temporary, path)?;
     fs::File::open(path.parent().expect("a file in the data folder has a parent"))?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_open_can_be_read_after_it_was_replaced_and_after_it_was_deleted() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let files = SealedFiles::new(dir.path().into(), [1; 32]);
+        let write = |content: &[u8]| {
+            let mut file = files.write_new("a.idx")?;
+            file.write_all(content)?;
+            file.seal()
+        };
+        write(b"one").expect("written");
+        let open = files.open("a.idx").expect("it is there");
+        files.delete("a.idx").expect("removed");
+        assert_eq!(open.read(0..open.len()).expect("still open"), b"one");
+        assert!(files.open("a.idx").is_err_and(|error| error.kind() == io::ErrorKind::NotFound));
+        write(b"other").expect("written");
+        assert_eq!(open.read(0..3).expect("still open"), b"one");
+        assert_eq!(files.open("a.idx").expect("it is there").read(0..5).expect("read"), b"other");
+    }
 }

@@ -79,10 +79,18 @@ impl Demo {
         // The agent's key comes first: the coordinator is told whom to trust when it starts.
         let device = product.identity()?;
         let (mut coordinator_child, coordinator) = product.start_coordinator(&device, interrupts)?;
-        let (mut agent_child, agent) = product.start_agent(captured, Some(&coordinator), interrupts)?;
+        let (first, others) = captured.split_at(1);
+        let (mut agent_child, agent) = product.start_agent(first, Some(&coordinator), interrupts)?;
         println!("capturing {}", list(captured));
         let mut children = [&mut agent_child, &mut coordinator_child];
-        self.capture(product, &mut children, interrupts)?;
+        let mut progress = Progress::start();
+        // What is asked about comes first, whole: many more files would keep its vectors waiting.
+        let mut outcome = self.capture(product, &mut progress, &mut children, interrupts)?;
+        for folder in others {
+            product.capture(folder)?;
+            outcome = self.capture(product, &mut progress, &mut children, interrupts)?;
+        }
+        tell(&outcome, &progress);
         let questions = if self.query.is_empty() { self.questions(captured) } else { self.query.clone() };
         let hits = search(product, &questions)?;
         show_fleet(product, &coordinator, &mut children, interrupts)?;
@@ -114,10 +122,15 @@ impl Demo {
     }
 
     /// Shows progress until everything is searchable by meaning, or the minute of the default folders is over.
-    fn capture(&self, product: &Product, children: &mut [&mut Child], interrupts: &Interrupts) -> Result<(), String> {
-        let mut progress = Progress::start();
+    fn capture(
+        &self,
+        product: &Product,
+        progress: &mut Progress,
+        children: &mut [&mut Child],
+        interrupts: &Interrupts,
+    ) -> Result<Captured, String> {
         let mut quiet = 0;
-        let status = loop {
+        loop {
             alive(children)?;
             let status = product.status()?;
             progress.show(&status);
@@ -125,7 +138,7 @@ impl Demo {
             quiet = if status.idle && status.pending == 0 && status.items > 0 { quiet + 1 } else { 0 };
             let minute_over = progress.took() >= CAPTURE_MAX;
             if quiet >= 2 || (minute_over && self.folder.is_none()) {
-                break status;
+                return Ok(Captured { status, whole: quiet >= 2 });
             }
             if minute_over && status.items == 0 {
                 return Err("nothing was captured within a minute; does the folder hold text?".into());
@@ -133,15 +146,24 @@ impl Demo {
             if interrupts.wait(GLANCE) {
                 return Err("interrupted".into());
             }
-        };
-        let took = progress.took().as_secs_f64();
-        drop(progress);
-        let rest = if quiet >= 2 { "" } else { "; the minute is over, the rest goes on in the background" };
-        println!("{} items, {} chunks in {took:.1} s{rest}", status.items, status.chunks);
-        let hidden: Vec<String> = status.redactions.iter().map(|(class, count)| format!("{count} {class}")).collect();
-        println!("redacted: {}", if hidden.is_empty() { "nothing".into() } else { hidden.join(", ") });
-        Ok(())
+        }
     }
+}
+
+/// How far capture came.
+struct Captured {
+    status: Status,
+    /// Whether there was no more to do.
+    whole: bool,
+}
+
+fn tell(captured: &Captured, progress: &Progress) {
+    let (status, took) = (&captured.status, progress.took().as_secs_f64());
+    progress.end_line();
+    let rest = if captured.whole { "" } else { "; the minute is over, the rest goes on in the background" };
+    println!("{} items, {} chunks in {took:.1} s{rest}", status.items, status.chunks);
+    let hidden: Vec<String> = status.redactions.iter().map(|(class, count)| format!("{count} {class}")).collect();
+    println!("redacted: {}", if hidden.is_empty() { "nothing".into() } else { hidden.join(", ") });
 }
 
 fn alive(children: &mut [&mut Child]) -> Result<(), String> {
@@ -165,6 +187,14 @@ impl Progress {
         self.start.elapsed()
     }
 
+    /// Leaves the line that stays in place.
+    #[expect(clippy::unused_self, reason = "whoever holds the line ends it")]
+    fn end_line(&self) {
+        if std::io::stdout().is_terminal() {
+            println!();
+        }
+    }
+
     fn show(&mut self, status: &Status) {
         let took = self.took();
         let hidden: u64 = status.redactions.values().sum();
@@ -181,14 +211,6 @@ impl Progress {
         } else if took >= self.said + Self::PAUSE {
             println!("{line}");
             self.said = took;
-        }
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        if std::io::stdout().is_terminal() {
-            println!();
         }
     }
 }

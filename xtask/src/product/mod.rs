@@ -147,6 +147,13 @@ impl Product {
         Ok((child, Agent { page }))
     }
 
+    /// Captures another folder from now on.
+    pub(crate) fn capture(&self, folder: &Path) -> Result<(), String> {
+        let folder =
+            folder.to_str().ok_or_else(|| format!("{} is not UTF-8; name another folder", folder.display()))?;
+        self.ask(&["session", "open", "--purpose", "the demo", "--folder", folder, "--json"]).map(drop)
+    }
+
     pub(crate) fn status(&self) -> Result<Status, String> {
         Status::read(&self.ask(&["status", "--json"])?)
     }
