@@ -350,6 +350,40 @@ fn what_is_gone_from_its_source_leaves_the_log_too_even_when_the_state_was_lost_
 }
 
 #[test]
+fn a_long_document_is_embedded_in_steps_that_outlast_a_stop() {
+    let home = Home::new();
+    let sentence =
+        |n: u32| format!("Note {n}: on day {n} the river rose by {} centimetres at the old mill. ", n * 7 % 90);
+    let text: String = (0..110_u32).map(|n| format!("## Day {n}\n\n{}\n\n", sentence(n).repeat(6))).collect();
+    let path = home.write("river.md", &text);
+    let node = home.node();
+    std::thread::scope(|scope| {
+        let order = Ask::Index { paths: vec![path.clone()], again: false };
+        let asked = scope.spawn(|| node.answer(order));
+        while ask::<Status>(&node, Ask::Status).embedded == 0 {
+            std::thread::yield_now();
+        }
+        node.stop_soon();
+        let _ = asked.join().expect("it ends");
+    });
+    node.close();
+
+    let node = home.node();
+    let status: Status = ask(&node, Ask::Status);
+    assert!((1..status.chunks).contains(&status.embedded), "some and not all: {status:?}");
+    assert_eq!(status.pending, 1);
+    index(&node, &path);
+    let whole: Status = ask(&node, Ask::Status);
+    assert_eq!((whole.embedded, whole.pending), (status.chunks, 0), "the rest was made");
+    node.close();
+    fs::remove_dir_all(home.data().join("state")).expect("lost");
+    let node = home.node();
+    let again: Status = ask(&node, Ask::Status);
+    assert_eq!((again.embedded, again.pending), (status.chunks, 0), "the log tells of every step");
+    node.close();
+}
+
+#[test]
 fn no_id_that_is_shown_is_readable_in_the_log() {
     let home = Home::new();
     let path = home.write("birds.md", HERON);

@@ -134,7 +134,12 @@ id!(
 impl DeviceId {
     /// The id of the device that holds the private half of this ed25519 key.
     pub fn of_key(key: &ed25519_dalek::VerifyingKey) -> Self {
-        let digest = Sha256::new().chain_update(b"hearth/device/1").chain_update(key.as_bytes()).finalize();
+        Self::of_key_bytes(key.as_bytes())
+    }
+
+    /// The same, from the 32 bytes of the public key as they stand in what the device signed.
+    pub fn of_key_bytes(key: &[u8; 32]) -> Self {
+        let digest = Sha256::new().chain_update(b"hearth/device/1").chain_update(key).finalize();
         Self::from_bytes(first_16(&digest))
     }
 }

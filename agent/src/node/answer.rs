@@ -534,10 +534,10 @@ impl Node {
         };
         let (mut segments, mut changes, mut vectors) = (0_u64, 0_u64, 0_u64);
         let slots = self.shared.keys.all()?;
-        let replayed = self.shared.log.replay(Position::BEGIN, |_, incarnation, segment| {
+        let replayed = self.shared.log.replay(Position::BEGIN, |_, segment| {
             segments += 1;
             changes += segment.changes().count() as u64;
-            for change in self.shared.open_changes(&segment, incarnation, &slots) {
+            for change in self.shared.open_changes(&segment, &slots) {
                 if let super::Change::Embedding { vectors: rows, .. } = change {
                     vectors += rows.rows.len() as u64;
                 }

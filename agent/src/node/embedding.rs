@@ -1,6 +1,6 @@
 //! Vectors for passages that have none: durable jobs, leased in small batches, on threads that load the model when there is work.
 //!
-//! A job is one document. What a worker took and did not finish is taken again: after a failure later, after a crash at once.
+//! A job is one document, with a checkpoint now and then in a long one. What a worker took and did not finish is taken again: after a failure later, after a crash at once.
 
 use std::{
     sync::{
@@ -22,6 +22,8 @@ use crate::store::{Batch, StoreError, Tree};
 
 /// A worker takes documents of about so many passages at once: a few seconds of work.
 const TAKE_PASSAGES: usize = 48;
+/// So many vectors are made before they are stored: what a crash costs of a long document, and far less work than a lease lasts.
+const CHECKPOINT: usize = 64;
 /// How often an idle worker looks for jobs whose time has come.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// An idle worker lets go of the model after this.
@@ -155,9 +157,8 @@ impl Worker {
             return Ok(false);
         }
         self.shared.work.active.fetch_add(1, Ordering::SeqCst);
-        let done = self.embed(&taken);
+        let result = self.embed(&taken);
         self.shared.work.active.fetch_sub(1, Ordering::SeqCst);
-        let result = done.and_then(|entries| self.shared.commit(&mut self.shared.writer(), entries));
         if result.is_err() {
             self.shared.fail_jobs(&taken)?;
         }
@@ -165,15 +166,24 @@ impl Worker {
         result.map(|()| true)
     }
 
-    fn embed(&mut self, documents: &[DocumentId]) -> Result<Vec<Entry>, NodeError> {
+    /// Makes the vectors of documents and stores them, a checkpoint at a time.
+    fn embed(&mut self, documents: &[DocumentId]) -> Result<(), NodeError> {
         let mut entries = Vec::new();
+        let mut fresh = 0;
         for document in documents {
             let Some(record) = self.shared.document(*document)? else { continue };
             let body = self.shared.body(*document, &record)?;
             let mut rows: Vec<VectorRow> = Vec::new();
+            let model = self.shared.model.id().to_owned();
+            let entry = |rows, more| Entry::Embedding {
+                document: *document,
+                vectors: Vectors { model: model.clone(), rows, more },
+            };
             for passage in &body.passages {
                 if self.shared.is_stopping() {
-                    return Ok(entries); // The rest is still a job.
+                    // The rest is still a job.
+                    entries.extend((!rows.is_empty()).then(|| entry(rows, true)));
+                    return self.shared.commit(&mut self.shared.writer(), entries);
                 }
                 let known: Option<ChunkRecord> = self.shared.state.get(Tree::Chunk, passage.id.as_bytes())?;
                 if known.is_none_or(|chunk| chunk.embedded) || rows.iter().any(|row| row.chunk == passage.id) {
@@ -186,11 +196,16 @@ impl Worker {
                 };
                 let vector = self.engine()?.embed(&chunk.embedded())?.quantize();
                 rows.push(VectorRow { chunk: passage.id, vector: vector.to_bytes().to_vec() });
+                fresh += 1;
+                if fresh >= CHECKPOINT {
+                    entries.push(entry(std::mem::take(&mut rows), true));
+                    self.shared.commit(&mut self.shared.writer(), std::mem::take(&mut entries))?;
+                    fresh = 0;
+                }
             }
-            let vectors = Vectors { model: self.shared.model.id().to_owned(), rows };
-            entries.push(Entry::Embedding { document: *document, vectors });
+            entries.push(entry(rows, false));
         }
-        Ok(entries)
+        self.shared.commit(&mut self.shared.writer(), entries)
     }
 
     fn engine(&mut self) -> Result<&mut Box<dyn Embedder>, NodeError> {

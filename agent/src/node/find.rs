@@ -217,8 +217,8 @@ impl Shared {
         lock(&self.notices).push("the vector index was damaged and was made anew from the log".into());
         vectors.reset()?;
         let slots = self.keys.all()?;
-        self.log.replay(crate::store::Position::BEGIN, |_, incarnation, segment| {
-            for change in self.open_changes(&segment, incarnation, &slots) {
+        self.log.replay(crate::store::Position::BEGIN, |_, segment| {
+            for change in self.open_changes(&segment, &slots) {
                 if let super::Change::Embedding { vectors: rows, .. } = change {
                     for row in rows.rows {
                         let known = self.state.get::<ChunkRecord>(Tree::Chunk, row.chunk.as_bytes())?.is_some();

@@ -26,7 +26,7 @@ use std::{
 };
 
 use hearth_core::{
-    DocumentId, Moment,
+    DeviceId, DocumentId, Moment,
     audit::Event,
     delta::{Kind, SealedChange, Tombstone},
     seal::{DocumentKey, Label, Place},
@@ -552,13 +552,12 @@ impl Shared {
     /// A document with its text, from the log.
     pub(crate) fn body(&self, document: DocumentId, record: &DocumentRecord) -> Result<Body, StoreError> {
         let segment = self.log.read(record.position)?;
-        let incarnation = self.log.incarnation_at(record.position)?;
         let found = segment.changes().find(|(seq, _)| *seq == record.seq).and_then(|(_, change)| change);
         let found = found.filter(|change| change.document == document && change.kind == Kind::Document);
         let change = found.ok_or(StoreError::Damaged("a document's place in the log"))?;
         let key = self.keys.get(record.slot, self.identity.space, document)?;
         let key = key.ok_or(StoreError::Damaged("a page of document keys"))?;
-        let place = Place { author: self.identity.device, incarnation, seq: record.seq, part: 0 };
+        let place = place_in(&segment, record.seq);
         let label = Label { space: self.identity.space, document, kind: Kind::Document };
         Body::decode(&key.open(place, label, change.body)?)
     }
@@ -584,8 +583,8 @@ impl Shared {
         let from = of_state.min(of_words).min(of_vectors);
         if from < end {
             let slots = self.keys.all()?;
-            let notices = self.log.replay(from, |position, incarnation, segment| {
-                let changes = self.open_changes(&segment, incarnation, &slots);
+            let notices = self.log.replay(from, |position, segment| {
+                let changes = self.open_changes(&segment, &slots);
                 let step = Step { position, of_state, of_words, of_vectors };
                 self.replay(writer, &step, changes).map_err(|error| match error {
                     NodeError::Store(error) => error,
@@ -638,8 +637,9 @@ impl Shared {
                 }
                 Change::Rename { document, .. } if position >= step.of_words => effects.reindex.push(document),
                 Change::Embedding { vectors, .. } if position >= step.of_vectors => {
-                    let mut kept = Vectors { model: vectors.model, rows: Vec::new() };
-                    for row in vectors.rows {
+                    let Vectors { model, rows, more } = vectors;
+                    let mut kept = Vectors { model, rows: Vec::new(), more };
+                    for row in rows {
                         if self.state.get::<record::ChunkRecord>(Tree::Chunk, row.chunk.as_bytes())?.is_some() {
                             kept.rows.push(row);
                         }
@@ -656,7 +656,6 @@ impl Shared {
     fn open_changes(
         &self,
         segment: &Segment,
-        incarnation: u64,
         slots: &HashMap<DocumentId, (hearth_core::SpaceId, Slot)>,
     ) -> Vec<Change> {
         let space = self.identity.space;
@@ -664,7 +663,7 @@ impl Shared {
         for (seq, change) in segment.changes() {
             let Some(change) = change else { continue };
             let (document, kind) = (change.document, change.kind);
-            let place = Place { author: self.identity.device, incarnation, seq, part: 0 };
+            let place = place_in(segment, seq);
             let label = Label { space, document, kind };
             let slot = slots.get(&document).filter(|(owner, _)| *owner == space).map(|(_, slot)| *slot);
             let open = |slot: Slot| -> Option<Vec<u8>> {
@@ -673,7 +672,7 @@ impl Shared {
             };
             let of_document = matches!(kind, Kind::Document | Kind::Embedding | Kind::Rename);
             changes.extend(match kind {
-                _ if of_document && slot.is_none() => Some(Change::Dead),
+                _ if of_document && slot.is_none() && place.author == self.identity.device => Some(Change::Dead),
                 Kind::Document => slot.and_then(|slot| {
                     let body = Box::new(Body::decode(&open(slot)?).ok()?);
                     Some(Change::Document { document, seq, slot, body })
@@ -699,6 +698,12 @@ impl Shared {
         }
         changes
     }
+}
+
+/// Where a change of a segment stands in the history of its author.
+fn place_in(segment: &Segment, seq: u64) -> Place {
+    let head = segment.head();
+    Place { author: DeviceId::of_key_bytes(&head.author), incarnation: head.incarnation, seq, part: 0 }
 }
 
 /// A fresh id: six bytes of time, so that jobs come in the order of capture and neighbours in time lie together, and ten of chance

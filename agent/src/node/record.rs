@@ -104,6 +104,9 @@ pub(crate) struct Vectors {
     /// One a passage.
     #[n(1)]
     pub(crate) rows: Vec<VectorRow>,
+    /// Whether more of the document's vectors follow: this is a checkpoint.
+    #[cbor(n(2), default)]
+    pub(crate) more: bool,
 }
 
 /// One passage's vector.

@@ -190,8 +190,9 @@ impl Step<'_> {
             record.also.push(self.position);
             self.put(Tree::Document, document.as_bytes(), &record);
         }
-        let mut kept = Vectors { model: vectors.model, rows: Vec::new() };
-        for row in vectors.rows {
+        let Vectors { model, rows, more } = vectors;
+        let mut kept = Vectors { model, rows: Vec::new(), more };
+        for row in rows {
             let Some(mut chunk) = self.get::<ChunkRecord>(Tree::Chunk, row.chunk.as_bytes())? else { continue };
             if !chunk.embedded {
                 chunk.embedded = true;
@@ -200,7 +201,11 @@ impl Step<'_> {
             }
             kept.rows.push(row);
         }
-        self.finish_job(document)?;
+        if kept.more {
+            self.renew_job(document)?;
+        } else {
+            self.finish_job(document)?;
+        }
         self.effects.vectors.push(kept);
         Ok(())
     }
@@ -275,6 +280,15 @@ impl Step<'_> {
         if self.get::<JobRecord>(Tree::Job, document.as_bytes())?.is_some() {
             self.totals.pending -= 1;
             self.remove(Tree::Job, document.as_bytes());
+        }
+        Ok(())
+    }
+
+    /// Whoever does it is alive.
+    fn renew_job(&mut self, document: DocumentId) -> Result<(), StoreError> {
+        if let Some(job) = self.get::<JobRecord>(Tree::Job, document.as_bytes())? {
+            let state = job.state.next(self.now, job::Event::Progressed);
+            self.put(Tree::Job, document.as_bytes(), &JobRecord { state });
         }
         Ok(())
     }

@@ -26,6 +26,8 @@ use super::{StoreError, write_atomic};
 
 const FILE_BYTES: u64 = 16 << 20;
 const FRAME: u64 = 8;
+/// So many segments of others are written with one sync.
+const FOREIGN_BATCH: usize = 64;
 /// How many segments are appended before the place of the end is noted; that many are read again after a crash.
 const TIP_EVERY: u32 = 64;
 
@@ -200,48 +202,83 @@ impl Log {
     /// When it could not be written: nothing was acknowledged, and what was written before is untouched.
     pub fn append(&mut self, draft: Draft, now: Moment) -> Result<(Position, Segment), StoreError> {
         let segment = draft.close(&self.key, self.fleet, now);
-        let result = self.write(&segment);
+        let positions = self.write_or_end(std::slice::from_ref(&segment))?;
+        let end = self.end.as_mut().expect("just written to");
+        end.chain.follow(&segment)?;
+        self.note_tip_now_and_then(1)?;
+        Ok((positions[0], segment))
+    }
+
+    /// Writes segments of others, verbatim, and waits until the disk has all of them. Whether they are to be believed was decided
+    /// before: here only a segment of our own is turned away.
+    ///
+    /// # Errors
+    /// When they could not be written: none was acknowledged, and what was written before is untouched.
+    pub fn append_foreign(&mut self, segments: &[Segment], now: Moment) -> Result<Vec<Position>, StoreError> {
+        let own = self.key.verifying_key().to_bytes();
+        if segments.iter().any(|segment| segment.head().author == own) {
+            return Err(StoreError::Damaged("a segment that is said to be another's"));
+        }
+        if self.end.is_none() {
+            self.begin(now)?;
+        }
+        let mut positions = Vec::with_capacity(segments.len());
+        for batch in segments.chunks(FOREIGN_BATCH) {
+            positions.extend(self.write_or_end(batch)?);
+        }
+        self.note_tip_now_and_then(u32::try_from(segments.len()).unwrap_or(u32::MAX))?;
+        Ok(positions)
+    }
+
+    fn write_or_end(&mut self, segments: &[Segment]) -> Result<Vec<Position>, StoreError> {
+        let result = self.write(segments);
         if result.is_err() {
             // What the disk has of it is unknown; this life ends here.
             self.end = None;
             let _ = fs::remove_file(self.tip_path());
         }
-        let position = result?;
-        self.since_tip += 1;
-        if self.since_tip >= TIP_EVERY {
-            self.note_tip()?;
-        }
-        Ok((position, segment))
+        result
     }
 
-    fn write(&mut self, segment: &Segment) -> Result<Position, StoreError> {
+    fn note_tip_now_and_then(&mut self, written: u32) -> Result<(), StoreError> {
+        self.since_tip = self.since_tip.saturating_add(written);
+        if self.since_tip >= TIP_EVERY { self.note_tip() } else { Ok(()) }
+    }
+
+    /// Writes segments behind one another, with one sync.
+    fn write(&mut self, segments: &[Segment]) -> Result<Vec<Position>, StoreError> {
         let what = "writing the log";
         let life = self.reader.count() - 1;
-        let dir = self.reader.last().expect("a draft has a life").dir;
-        let end = self.end.as_mut().expect("a draft was made, so there is an end");
+        let dir = self.reader.last().expect("whoever writes has begun a life").dir;
+        let end = self.end.as_mut().expect("whoever writes has begun a life");
         if end.offset >= FILE_BYTES {
             let file_no = end.file_no + 1;
             end.file = create(&file_path(&dir, file_no)).map_err(StoreError::io(what))?;
             sync_dir(&dir).map_err(StoreError::io(what))?;
             (end.file_no, end.ordinal, end.offset) = (file_no, 0, 0);
         }
-        let bytes = segment.encode();
-        let mut frame = Vec::with_capacity(bytes.len() + 8);
-        frame.extend(u32::try_from(bytes.len()).expect("a segment is below 4 GiB").to_le_bytes());
-        frame.extend(crc32c::crc32c(&bytes).to_le_bytes());
-        frame.extend(bytes);
-        let written = end.file.write_all_at(&frame, end.offset).and_then(|()| end.file.sync_data());
+        let (mut frames, mut offsets) = (Vec::new(), Vec::with_capacity(segments.len()));
+        for segment in segments {
+            offsets.push(end.offset + frames.len() as u64);
+            let bytes = segment.encode();
+            frames.extend(u32::try_from(bytes.len()).expect("a segment is below 4 GiB").to_le_bytes());
+            frames.extend(crc32c::crc32c(&bytes).to_le_bytes());
+            frames.extend(bytes);
+        }
+        let written = end.file.write_all_at(&frames, end.offset).and_then(|()| end.file.sync_data());
         if let Err(error) = written {
             // Best effort: a reader cuts it off anyway, by its checksum.
             let _ = end.file.set_len(end.offset);
             return Err(StoreError::io(what)(error));
         }
-        end.chain.follow(segment)?;
-        let position = Position::new(life, end.file_no, end.ordinal);
-        self.reader.grew(life, end.file_no, end.offset);
-        end.ordinal += 1;
-        end.offset += frame.len() as u64;
-        Ok(position)
+        end.offset += frames.len() as u64;
+        let mut positions = Vec::with_capacity(segments.len());
+        for offset in offsets {
+            positions.push(Position::new(life, end.file_no, end.ordinal));
+            self.reader.grew(life, end.file_no, offset);
+            end.ordinal += 1;
+        }
+        Ok(positions)
     }
 
     /// The position after the last segment.
@@ -355,7 +392,7 @@ impl Log {
             };
             while let Some(bytes) = read_frame(&mut file, offset).map_err(StoreError::io("reading the log"))? {
                 match Segment::open(&bytes) {
-                    Ok(segment) if chain.follow(&segment).is_ok() => {}
+                    Ok(segment) if segment.head().author != author || chain.follow(&segment).is_ok() => {}
                     Err(newer @ hearth_core::segment::BadSegment::Newer(_)) => return Err(newer.into()),
                     _ => {
                         self.notices.push("the log is damaged before its end; a new log begins beside it".into());
@@ -419,14 +456,6 @@ impl LogReader {
         }
     }
 
-    /// Which life of the log a position is in.
-    ///
-    /// # Errors
-    /// When there is no such life.
-    pub fn incarnation_at(&self, position: Position) -> Result<u64, StoreError> {
-        self.life(position.life()).map(|life| life.incarnation)
-    }
-
     /// Reads one segment and checks it.
     ///
     /// # Errors
@@ -459,7 +488,7 @@ impl LogReader {
     pub fn replay(
         &self,
         from: Position,
-        mut each: impl FnMut(Position, u64, Segment) -> Result<(), StoreError>,
+        mut each: impl FnMut(Position, Segment) -> Result<(), StoreError>,
     ) -> Result<Vec<String>, StoreError> {
         let mut notices = Vec::new();
         let lives = self.lives.read().expect("no holder panics").clone();
@@ -472,7 +501,7 @@ impl LogReader {
                 for (at, offset) in (0_u32..).zip(offsets).skip(ordinal as usize) {
                     let bytes = read_frame(&mut file, offset).map_err(StoreError::io("reading the log"))?;
                     match bytes.map(|bytes| Segment::open(&bytes)) {
-                        Some(Ok(segment)) => each(Position::new(number, file_no, at), life.incarnation, segment)?,
+                        Some(Ok(segment)) => each(Position::new(number, file_no, at), segment)?,
                         Some(Err(newer @ hearth_core::segment::BadSegment::Newer(_))) => return Err(newer.into()),
                         Some(Err(_)) | None => {
                             notices.push(format!(
@@ -558,7 +587,7 @@ mod tests {
 
     fn documents(log: &Log, from: Position) -> Vec<u8> {
         let mut seen = Vec::new();
-        let each = |_, _, segment: Segment| {
+        let each = |_, segment: Segment| {
             seen.extend(segment.changes().filter_map(|(_, change)| change.map(|c| c.document.as_bytes()[0])));
             Ok(())
         };
@@ -585,6 +614,39 @@ mod tests {
         assert_eq!(documents(&log, positions[3]), [3, 4, 5]);
         assert!(documents(&log, log.end()).is_empty());
         assert_eq!(log.reader.count(), 1, "one life: the log was continued");
+    }
+
+    #[test]
+    fn what_others_wrote_lies_between_our_own_and_our_chain_goes_on() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let theirs: Vec<Segment> = {
+            let key = SigningKey::from_bytes(&[2; 32]);
+            let mut chain = Chain::begin(key.verifying_key().to_bytes(), 77);
+            let mut next = |n: u8| {
+                let mut draft = Draft::after(chain.clone());
+                draft.push(Tombstone { document: DocumentId::from_bytes([n; 16]) });
+                let segment = draft.close(&key, [0; 16], NOW);
+                chain.follow(&segment).expect("the next one");
+                segment
+            };
+            (100..200).map(&mut next).collect()
+        };
+        let mut log = open(dir.path());
+        append(&mut log, 0);
+        let positions = log.append_foreign(&theirs, NOW).expect("appended");
+        append(&mut log, 1);
+        log.append_foreign(&theirs[..1], NOW).expect("whether it is known already is not for the log to say");
+        drop(log);
+
+        let mut log = open(dir.path());
+        assert_eq!((log.reader.count(), log.notices()), (1, &[][..]), "one life, continued");
+        let (own, _) = log.reader().read(append(&mut log, 2)).map(|own| (own.head().number, own)).expect("read");
+        assert_eq!(own, 2, "the third of our own");
+        let expected: Vec<u8> = [0].into_iter().chain(100..200).chain([1, 100, 2]).collect();
+        assert_eq!(documents(&log, Position::BEGIN), expected);
+        let read = log.reader().read(positions[41]).expect("read");
+        assert_eq!(read.encode(), theirs[41].encode(), "verbatim");
+        assert!(log.append_foreign(&[log.reader().read(Position::BEGIN).expect("read")], NOW).is_err(), "our own");
     }
 
     #[test]
