@@ -7,10 +7,12 @@
 pub mod audit;
 pub mod delta;
 pub mod egress;
+pub mod equivocation;
 pub mod id;
 pub mod job;
 pub mod merkle;
 pub mod moment;
+pub mod receipt;
 pub mod schema;
 pub mod seal;
 pub mod segment;
