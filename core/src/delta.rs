@@ -205,7 +205,9 @@ impl<'b> Logged<'b> {
             return Err(BadDelta::Newer(version));
         }
         let canonical = logged.canonical_len() == bytes.len() && logged.body.len() <= BODY_MAX;
-        let shape = (logged.kind == Kind::Tombstone) == logged.body.is_empty();
+        // A tombstone is sealed under nothing: it has neither a body nor an epoch, and everything else has a body.
+        let gone = logged.kind == Kind::Tombstone;
+        let shape = gone == logged.body.is_empty() && !(gone && logged.epoch != 0);
         if version == VERSION && canonical && shape { Ok(logged) } else { Err(BadDelta::Malformed) }
     }
 

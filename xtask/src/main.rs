@@ -11,6 +11,7 @@ mod gates;
 mod lanes;
 mod ort;
 mod packages;
+mod reader;
 mod tally;
 mod tee;
 mod tree;
