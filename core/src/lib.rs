@@ -5,9 +5,11 @@
 #![forbid(unsafe_code)]
 
 pub mod audit;
+pub mod crdt;
 pub mod delta;
 pub mod egress;
 pub mod equivocation;
+pub mod hlc;
 pub mod id;
 pub mod job;
 pub mod merkle;

@@ -10,8 +10,10 @@ use data_encoding::HEXLOWER;
 use ed25519_dalek::{Signer, SigningKey};
 use hearth_core::{
     DeviceId, DocumentId, Moment, SpaceId,
+    crdt::{Documents, Dot, Map, Seen, Set, Stability, Write},
     delta::{BadDelta, Delta, Kind, Logged, SealedChange, Tombstone},
     equivocation::{NoProof, Proof},
+    hlc::Stamp,
     merkle::{Hash, consistency, inclusion, leaf, root},
     receipt::{self, BadReceipt, Claim, Receipt},
     seal::{DocumentKey, Label, Place, Plain, Sealed},
@@ -575,6 +577,14 @@ fn every_seed_is_committed_and_no_cut_or_flip_of_one_makes_a_reader_panic() {
         }
         assert!(std::fs::read(&path).is_ok_and(|committed| committed == seed), "{} is another", path.display());
     }
+    for (reader, name, seed) in states() {
+        let path = folder().join("fuzz").join(reader).join(name);
+        if writing {
+            std::fs::create_dir_all(path.parent().expect("it lies in a folder")).expect("the folder can be made");
+            std::fs::write(&path, &seed).expect("the seed can be written");
+        }
+        assert!(std::fs::read(&path).is_ok_and(|committed| committed == seed), "{} is another", path.display());
+    }
     let mut seeds = 0;
     for reader in std::fs::read_dir(folder().join("fuzz")).expect("the seeds are committed").flatten() {
         let read = read_as(&reader.file_name().to_string_lossy());
@@ -594,6 +604,54 @@ fn every_seed_is_committed_and_no_cut_or_flip_of_one_makes_a_reader_panic() {
     assert!(seeds >= 50, "{seeds} seeds");
 }
 
+/// Shared state, as seeds only: it travels inside sealed bodies.
+fn states() -> Vec<(&'static str, &'static str, Vec<u8>)> {
+    let device = |n: u8| DeviceId::from_bytes([n; 16]);
+    let dot = |author: u8, seq: u64| Dot { author: device(author), incarnation: INCARNATION, seq };
+    let document = |n: u8| DocumentId::from_bytes([n; 16]);
+    let mut seen = Seen::nothing();
+    seen.advance(device(1), INCARNATION, 2);
+    seen.advance(device(2), 1, u64::MAX);
+
+    let mut map = Map::default();
+    for (key, time, value) in
+        [(&b"title"[..], CLOSED << 16 | 3, Some(&b"milk"[..])), (b"gone", 1, None), (b"", u64::MAX, Some(b""))]
+    {
+        map.apply(Write::new(key, Stamp::from_parts(time, device(7)), value).expect("short"));
+    }
+    let mut set = Set::default();
+    let first = set.add(dot(1, 0), b"tax").expect("short");
+    set.add(dot(1, 1), b"tax").expect("short");
+    set.add(dot(3, 1 << 40), b"home").expect("short");
+    set.remove(b"home").expect("it is there");
+    let mut settled = set.clone();
+    settled.settle(&seen);
+
+    let mut documents = Documents::default();
+    let born = documents.bear(dot(1, 0), document(1));
+    documents.bear(dot(1, 1), document(2));
+    let gone = documents.bury(dot(2, 0), document(1));
+    let mut stability = Stability::default();
+    assert_eq!(stability.poll(Moment::START, &seen), None, "the first round");
+    let mut forgotten = documents.clone();
+    forgotten.settle(&stability.poll(Moment::START, &seen).expect("nobody else is asked"));
+    vec![
+        ("map", "empty", Map::default().encode()),
+        ("map", "facts", map.encode()),
+        ("set", "empty", Set::default().encode()),
+        ("set", "an-addition", first.encode()),
+        ("set", "added-and-removed", set.encode()),
+        ("set", "settled", settled.encode()),
+        ("documents", "empty", Documents::default().encode()),
+        ("documents", "born", born.encode()),
+        ("documents", "gone", gone.encode()),
+        ("documents", "both", documents.encode()),
+        ("documents", "settled", forgotten.encode()),
+        ("documents", "a-newer-version", vec![0x85, 2]),
+        ("set", "a-list-without-items", vec![0x84, 1, 0x9b, 255, 255, 255, 255, 255, 255, 255, 255]),
+    ]
+}
+
 /// What a reader makes of bytes, written again.
 fn read_as(name: &str) -> fn(&[u8]) -> Option<Vec<u8>> {
     match name {
@@ -608,6 +666,9 @@ fn read_as(name: &str) -> fn(&[u8]) -> Option<Vec<u8>> {
         "segment" => |bytes| Segment::open(bytes).ok().map(|segment| segment.encode()),
         "receipt" => |bytes| Receipt::open(bytes).ok().map(|receipt| receipt::encode(&receipt)),
         "proof" => |bytes| Proof::open(bytes).ok().map(|proof| proof.encode()),
+        "map" => |bytes| Map::decode(bytes).ok().map(|map| map.encode()),
+        "set" => |bytes| Set::decode(bytes).ok().map(|set| set.encode()),
+        "documents" => |bytes| Documents::decode(bytes).ok().map(|documents| documents.encode()),
         other => panic!("nothing reads `{other}`"),
     }
 }
