@@ -6,7 +6,11 @@
 
 use minicbor::{Decoder, Encoder};
 
-use crate::{DocumentId, id::array, seal::Sealed};
+use crate::{
+    DocumentId,
+    id::{array, head_len},
+    seal::Sealed,
+};
 
 /// The newest version of the encoding that this program writes and reads.
 pub const VERSION: u8 = 1;
@@ -201,7 +205,9 @@ impl<'b> Logged<'b> {
             return Err(BadDelta::Newer(version));
         }
         let canonical = logged.canonical_len() == bytes.len() && logged.body.len() <= BODY_MAX;
-        let shape = (logged.kind == Kind::Tombstone) == logged.body.is_empty();
+        // A tombstone is sealed under nothing: it has neither a body nor an epoch, and everything else has a body.
+        let gone = logged.kind == Kind::Tombstone;
+        let shape = gone == logged.body.is_empty() && !(gone && logged.epoch != 0);
         if version == VERSION && canonical && shape { Ok(logged) } else { Err(BadDelta::Malformed) }
     }
 
@@ -221,14 +227,8 @@ impl<'b> Logged<'b> {
 
     /// How long the shortest encoding is: only that one is accepted, so that one change has one hash.
     fn canonical_len(&self) -> usize {
-        let head = |value: u64| match value {
-            0..=23 => 1,
-            24..=0xff => 2,
-            0x100..=0xffff => 3,
-            0x1_0000..=0xffff_ffff => 5,
-            _ => 9,
-        };
-        1 + 1 + head(self.seq) + 1 + 17 + head(u64::from(self.epoch)) + head(self.body.len() as u64) + self.body.len()
+        let numbers = head_len(self.seq) + head_len(u64::from(self.epoch));
+        1 + 1 + numbers + 1 + 17 + head_len(self.body.len() as u64) + self.body.len()
     }
 }
 

@@ -190,6 +190,17 @@ pub(crate) fn array<const N: usize>(d: &mut minicbor::Decoder<'_>) -> Result<[u8
     <[u8; N]>::try_from(d.bytes()?).map_err(|_| minicbor::decode::Error::message("a byte string of another length"))
 }
 
+/// How many bytes CBOR spends on a number or a length in its shortest form (RFC 8949 §4.2.1).
+pub(crate) const fn head_len(value: u64) -> usize {
+    match value {
+        0..=23 => 1,
+        24..=0xff => 2,
+        0x100..=0xffff => 3,
+        0x1_0000..=0xffff_ffff => 5,
+        _ => 9,
+    }
+}
+
 fn first_16(digest: &[u8]) -> [u8; 16] {
     let mut out = [0; 16];
     out.copy_from_slice(&digest[..16]);

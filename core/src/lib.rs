@@ -5,12 +5,16 @@
 #![forbid(unsafe_code)]
 
 pub mod audit;
+pub mod crdt;
 pub mod delta;
 pub mod egress;
+pub mod equivocation;
+pub mod hlc;
 pub mod id;
 pub mod job;
 pub mod merkle;
 pub mod moment;
+pub mod receipt;
 pub mod schema;
 pub mod seal;
 pub mod segment;

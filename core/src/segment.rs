@@ -10,7 +10,7 @@ use minicbor::{Decoder, Encoder};
 use crate::{
     Moment,
     delta::{BODY_MAX, Delta, Logged, Shareable},
-    id::array,
+    id::{array, head_len},
     merkle::{Hash, leaf, root},
     signed::{Distrust, Signable, Signed, Verified},
 };
@@ -80,6 +80,19 @@ impl Head {
             .expect("writing to memory does not fail");
         self.bytes = out;
         self
+    }
+
+    /// Reads a head and believes it only when the author it names signed these bytes; for whoever has the head and not the changes.
+    ///
+    /// # Errors
+    /// When anything about it is not as it was signed. Whether the author may write is for the caller to ask.
+    pub fn open(bytes: &[u8], signature: [u8; 64]) -> Result<Verified<Self>, BadSegment> {
+        Self::decode(bytes)?.believe(signature)
+    }
+
+    fn believe(self, signature: [u8; 64]) -> Result<Verified<Self>, BadSegment> {
+        let author = VerifyingKey::from_bytes(&self.author).map_err(|_| BadSegment::Malformed)?;
+        Ok(Signed::from_parts(self, signature).verify(&author)?)
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, BadSegment> {
@@ -173,6 +186,11 @@ impl Segment {
         self.head.get()
     }
 
+    /// What was signed, with the proof that it was.
+    pub const fn verified_head(&self) -> &Verified<Head> {
+        &self.head
+    }
+
     /// The digest that the next head names.
     pub fn digest(&self) -> Hash {
         self.head().digest()
@@ -251,9 +269,7 @@ impl Segment {
                 }
             }
         }
-        let author = VerifyingKey::from_bytes(&head.author).map_err(|_| BadSegment::Malformed)?;
-        let head = Signed::from_parts(head, signature).verify(&author)?;
-        Ok(Self { head, leaves })
+        Ok(Self { head: head.believe(signature)?, leaves })
     }
 
     fn read(bytes: &[u8]) -> Option<(&[u8], [u8; 64], Vec<Leaf>)> {
@@ -265,14 +281,21 @@ impl Segment {
         let signature = array(&mut d).ok()?;
         let count = usize::try_from(d.array().ok()??).ok().filter(|count| *count <= CHANGES_MAX)?;
         let mut leaves = Vec::with_capacity(count);
+        // One segment has one form, and its length tells: every length in it is written as short as can be.
+        let mut shortest = 1 + head_len(head.len() as u64) + head.len() + 2 + 64 + head_len(count as u64);
         for _ in 0..count {
-            leaves.push(match d.datatype().ok()? {
-                minicbor::data::Type::Bytes => Leaf::Kept(d.bytes().ok()?.to_vec()),
-                _ if d.array().ok()? == Some(1) => Leaf::Pruned(array(&mut d).ok()?),
-                _ => return None,
+            leaves.push(if d.datatype().ok()? == minicbor::data::Type::Bytes {
+                let bytes = d.bytes().ok()?;
+                shortest += head_len(bytes.len() as u64) + bytes.len();
+                Leaf::Kept(bytes.to_vec())
+            } else if d.array().ok()? == Some(1) {
+                shortest += 1 + 2 + 32;
+                Leaf::Pruned(array(&mut d).ok()?)
+            } else {
+                return None;
             });
         }
-        (d.position() == bytes.len()).then_some((head, signature, leaves))
+        (d.position() == bytes.len() && bytes.len() == shortest).then_some((head, signature, leaves))
     }
 }
 
@@ -438,6 +461,27 @@ mod tests {
         let kept: Vec<bool> = read.changes().map(|(_, change)| change.is_some()).collect();
         assert_eq!(kept, [true, false, true]);
         assert_eq!(read.digest(), segment.digest());
+    }
+
+    #[test]
+    fn one_segment_has_one_form() {
+        let mut segment = segment(&start(), 3);
+        segment.prune(|change| change.document == DocumentId::from_bytes([1; 16]));
+        let good = segment.encode();
+        let long = |at: usize, header: &[u8]| [&good[..at], header, &good[at + 1..]].concat();
+        let head = 2 + usize::from(good[2]);
+        assert_eq!((good[1], good[head + 1], good[head + 67]), (0x58, 0x58, 0x83), "where the lengths stand");
+        for (case, bytes) in [
+            ("the array", long(0, &[0x98, 3])),
+            ("the head", long(1, &[0x59, 0])),
+            ("the signature", long(head + 1, &[0x59, 0])),
+            ("the changes", long(head + 67, &[0x98, 3])),
+            ("a change", long(head + 68, &[0x59, 0])),
+            ("a pruned change", long(good.len() - 36 - usize::from(good[head + 69]) - 1, &[0x98, 1])),
+            ("an array without an end", [&[0x9f], &good[1..], &[0xff]].concat()),
+        ] {
+            assert_eq!(Segment::open(&bytes), Err(BadSegment::Malformed), "{case}, in a longer form");
+        }
     }
 
     #[test]

@@ -84,6 +84,11 @@ impl<T> Verified<T> {
         &self.claim
     }
 
+    /// The 64 bytes of the signature.
+    pub fn signature(&self) -> [u8; 64] {
+        self.signature.to_bytes()
+    }
+
     /// Gives up the proof, for instance to forward the thing.
     pub fn into_signed(self) -> Signed<T> {
         Signed { claim: self.claim, signature: self.signature }

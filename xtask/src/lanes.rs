@@ -5,7 +5,7 @@
 use crate::gates::{self, left_out};
 use crate::tally::Tally;
 use crate::tree::{Tree, has_cargo_command};
-use crate::{ort, packages, tee};
+use crate::{ort, packages, reader, tee};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
@@ -109,6 +109,7 @@ fn full(tree: &Tree, report: &mut Report) {
         let apart = ["test", "--release", "--manifest-path", "tests/schemas/Cargo.toml", "--target-dir"];
         tee::run(tree.cargo().args(apart).arg(tree.target()))
     });
+    report.stage("second reader", minutes(2), || reader::run(tree));
     report.stage("pages", minutes(10), || page_tests(tree));
 }
 

@@ -13,6 +13,7 @@ mod lanes;
 mod ort;
 mod packages;
 mod product;
+mod reader;
 mod tally;
 mod tee;
 mod tree;
