@@ -7,6 +7,7 @@
 pub mod audit;
 pub mod delta;
 pub mod egress;
+pub mod fleet;
 pub mod id;
 pub mod job;
 pub mod merkle;
