@@ -4,7 +4,7 @@
 //! share, [`invite`] the join code, [`recovery`] the sheet of paper for the worst day. Clocks and entropy are handed in.
 
 pub mod chain;
-//X pub mod epoch;
+pub mod epoch;
 //X pub mod invite;
 pub mod link;
 //X pub mod recovery;
