@@ -291,8 +291,9 @@ impl Fleet {
         if at == 0 {
             return Ok(Applied::Known);
         }
+        // Only a copy that holds by itself counts, or it would matter which copy came first.
         let signers = signed.signers()?;
-        self.state_at(self.nodes[at].parent).check_signers(&signers)?;
+        self.state_at(self.nodes[at].parent).check_signers(signed.link().action(), &signers)?;
         if self.nodes[at].signed.merge(signed) {
             self.nodes[at].signers = self.nodes[at].signed.signers()?;
             if self.branches > 0 {

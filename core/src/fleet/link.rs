@@ -304,7 +304,7 @@ fn key(bytes: &[u8; 32]) -> Result<(), BadLink> {
     if usable { Ok(()) } else { Err(BadLink::Key) }
 }
 
-fn check_device(device: &Device) -> Result<(), BadLink> {
+pub(super) fn check_device(device: &Device) -> Result<(), BadLink> {
     name(&device.name)?;
     key(&device.key)?;
     if device.admin && device.expires.is_some() { Err(BadLink::ExpiringAdmin) } else { Ok(()) }
@@ -494,15 +494,18 @@ impl SignedLink {
         Ok(self)
     }
 
-    /// Takes over the signatures of another copy of the same link that this one lacks, as far as there is room.
+    /// Takes over the signatures of another copy of the same link that this one lacks; says whether there were any.
+    ///
+    /// Beyond the limit those by the lowest keys stay, so that it does not matter which copy came first.
     pub(super) fn merge(&mut self, other: Self) -> bool {
-        let before = self.signatures.len();
+        let before = self.signatures.clone();
         for (key, signature) in other.signatures {
-            if self.signatures.len() < SIGNATURES_MAX && self.signatures.iter().all(|(known, _)| *known != key) {
+            if self.signatures.binary_search_by_key(&key, |(key, _)| *key).is_err() {
                 self.put(key, signature);
             }
         }
-        self.signatures.len() > before
+        self.signatures.truncate(SIGNATURES_MAX);
+        self.signatures != before
     }
 
     fn put(&mut self, key: [u8; 32], signature: [u8; 64]) {

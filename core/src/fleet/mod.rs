@@ -5,10 +5,10 @@
 
 pub mod chain;
 pub mod epoch;
-//X pub mod invite;
+pub mod invite;
 pub mod link;
 //X pub mod recovery;
-//X pub mod words;
+pub mod words;
 
 use std::{fmt, str::FromStr};
 

@@ -74,17 +74,18 @@ impl State {
         }
     }
 
-    pub(super) fn check_signers(&self, signers: &[DeviceId]) -> Result<(), Refused> {
-        signers.iter().find(|it| !self.is_admin(it)).map_or(Ok(()), |it| Err(Refused::NotAnAdmin(*it)))
+    /// Whether these signers are admins here, and enough of them.
+    pub(super) fn check_signers(&self, action: &Action, signers: &[DeviceId]) -> Result<(), Refused> {
+        if let Some(stranger) = signers.iter().find(|it| !self.is_admin(it)) {
+            return Err(Refused::NotAnAdmin(*stranger));
+        }
+        let (has, needs) = (signers.len(), self.needs(action));
+        if has < needs { Err(Refused::TooFew { has, needs }) } else { Ok(()) }
     }
 
     /// Whether these signers may do this here.
     pub(super) fn check(&self, action: &Action, signers: &[DeviceId]) -> Result<(), Refused> {
-        self.check_signers(signers)?;
-        let (has, needs) = (signers.len(), self.needs(action));
-        if has < needs {
-            return Err(Refused::TooFew { has, needs });
-        }
+        self.check_signers(action, signers)?;
         let active = |id: &DeviceId| if self.is_active(id) { Ok(()) } else { Err(Refused::UnknownDevice(*id)) };
         let spare = |id: &DeviceId| {
             if self.is_admin(id) && self.admins() == 1 { Err(Refused::LastAdmin(*id)) } else { Ok(()) }
