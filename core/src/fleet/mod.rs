@@ -7,7 +7,7 @@ pub mod chain;
 pub mod epoch;
 pub mod invite;
 pub mod link;
-//X pub mod recovery;
+pub mod recovery;
 pub mod words;
 
 use std::{fmt, str::FromStr};

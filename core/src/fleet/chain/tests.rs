@@ -304,6 +304,23 @@ fn whom_a_rival_revoked_signs_nothing_more() {
 }
 
 #[test]
+fn it_does_not_matter_which_copy_of_a_link_came_first() {
+    let fleet = home();
+    let link = |signers: &[u8]| after(fleet.head(), revoke(4), signers);
+    let (few, enough) = (link(&[3]), link(&[1, 2]));
+    let mut one = fleet.clone();
+    assert_eq!(one.handle(few.clone()), Err(Refused::TooFew { has: 1, needs: 2 }));
+    assert_eq!(one.handle(enough.clone()), Ok(Applied::On));
+    let mut two = fleet.clone();
+    assert_eq!(two.handle(enough), Ok(Applied::On));
+    assert_eq!(two.handle(few), Err(Refused::TooFew { has: 1, needs: 2 }));
+    assert_eq!(two.handle(link(&[1, 2, 10])), Err(Refused::NotAnAdmin(id(10))));
+    assert_eq!(one.encode(), two.encode());
+    assert_eq!(two.handle(link(&[2, 3])), Ok(Applied::Known));
+    assert_eq!(two.links().last().map(|link| link.signers().map(|signers| signers.len())), Some(Ok(3)));
+}
+
+#[test]
 fn a_snapshot_reads_back_as_the_same_fleet_and_no_cut_of_it_reads() {
     let mut fleet = home();
     let at = fleet.head().clone();
