@@ -326,6 +326,10 @@ impl Fleet {
             };
             let Some(next) = next else {
                 self.frozen = true;
+                // While nothing is decided, whom any side removed is removed.
+                for it in self.under(self.head).into_iter().skip(1) {
+                    self.struck.add(self.nodes[it].link().action());
+                }
                 return;
             };
             for rival in children.iter().filter(|it| **it != next) {

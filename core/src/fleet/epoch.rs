@@ -314,7 +314,7 @@ mod tests {
         HEXLOWER.decode(text.as_bytes()).expect("hex").try_into().expect("the length")
     }
 
-    /// RFC 9180, appendix A.2.1: base mode, DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, ChaCha20Poly1305, sequence number 0.
+    /// RFC 9180, appendix A.2.1: base mode, `DHKEM(X25519, HKDF-SHA256)`, HKDF-SHA256, `ChaCha20Poly1305`, sequence number 0.
     #[test]
     fn hpke_gives_what_the_standard_says() {
         let info: [u8; 20] = hex("4f6465206f6e2061204772656369616e2055726e");

@@ -253,6 +253,8 @@ fn a_fork_stands_still_and_both_sides_revocations_count_at_once() {
     assert_eq!(fleet.handle(more.clone()), Ok(Applied::Aside), "nothing else is added");
     assert_eq!(fleet.seeds(), [1, 2, 3]);
 
+    let torn_apart = Action::Resolve { keeps: right.digest() };
+    assert_eq!(fleet.handle(after(more.link(), torn_apart, &[1, 2])), Err(Refused::KeepsElsewhere));
     // One is too few, and two who keep different sides decide nothing.
     let keep_left = fleet.resolve(&more.digest(), NOW).expect("a side");
     assert_eq!(fleet.handle(signed(keep_left.clone(), &[1])), Err(Refused::TooFew { has: 1, needs: 2 }));
@@ -321,6 +323,102 @@ fn it_does_not_matter_which_copy_of_a_link_came_first() {
 }
 
 #[test]
+fn a_fleet_has_limits() {
+    let numbered = |n: u16| {
+        let mut seed = [0; 32];
+        seed[..2].copy_from_slice(&n.to_be_bytes());
+        SigningKey::from_bytes(&seed).verifying_key().to_bytes()
+    };
+    let joins = |n: u16| Action::AddDevice(Device { key: numbered(n), ..device(10, false) });
+    let mut fleet = home();
+    for n in 5..1024 {
+        assert_eq!(fleet.go(joins(n), &[1]), Ok(Applied::On));
+    }
+    assert_eq!(fleet.go(joins(1024), &[1]), Err(Refused::TooManyDevices));
+    assert_eq!(fleet.go(revoke(5), &[1, 2]), Ok(Applied::On));
+    assert_eq!(fleet.go(joins(1024), &[1]), Ok(Applied::On), "a revoked device makes room");
+
+    let mut fleet = home();
+    for n in 1..64 {
+        assert_eq!(fleet.go(Action::AddRelay(Relay { key: numbered(n), ..relay(9) }), &[1]), Ok(Applied::On));
+    }
+    assert_eq!(fleet.go(Action::AddRelay(Relay { key: numbered(64), ..relay(9) }), &[1]), Err(Refused::TooManyRelays));
+
+    let fleet = home();
+    let at = fleet.head().clone();
+    let mut fleet = fleet.must(add(10), &[1]);
+    for n in 0..256 {
+        assert_eq!(fleet.handle(after(&at, joins(n), &[1])), Ok(Applied::Aside));
+    }
+    assert_eq!(fleet.handle(after(&at, joins(256), &[1])), Err(Refused::Crowded));
+    assert_eq!(fleet.handle(after(&at, revoke(1), &[2, 3])), Ok(Applied::Aside), "what revokes always has room");
+    let tip = fleet.sides().find(|link| link.action() == &add(10)).expect("a side").digest();
+    let keeps = fleet.resolve(&tip, NOW).expect("a side");
+    assert_eq!(fleet.handle(signed(keeps, &[2, 3])), Ok(Applied::On), "so does what resolves");
+}
+
+#[test]
+fn an_admin_whom_the_other_side_removed_is_made_one_again_by_saying_so() {
+    let fleet = home();
+    let at = fleet.head().clone();
+    let mut fleet = fleet.must(add(10), &[1]);
+    let side = fleet.head().digest();
+    assert_eq!(fleet.handle(after(&at, Action::RemoveAdmin(id(3)), &[1, 2])), Ok(Applied::Aside));
+    assert!(!fleet.is_admin(&id(3)));
+    let keeps = fleet.resolve(&side, NOW).expect("a side");
+    assert_eq!(fleet.handle(signed(keeps, &[1, 2])), Ok(Applied::On));
+    let mut shut = fleet.clone();
+    assert_eq!(shut.go(add(11), &[3]), Ok(Applied::Aside), "3 is no admin yet");
+    assert!(!shut.seeds().contains(&11));
+    let mut fleet = fleet.must(Action::AddAdmin(id(3)), &[1, 2]);
+    assert!(fleet.is_admin(&id(3)));
+    assert_eq!(fleet.go(add(11), &[3]), Ok(Applied::On));
+
+    // Another fork is resolved with 3's voice, which counts again.
+    let at = fleet.head().clone();
+    assert_eq!(fleet.go(add(12), &[1]), Ok(Applied::On));
+    let side = fleet.head().digest();
+    assert_eq!(fleet.handle(after(&at, add(13), &[2])), Ok(Applied::Aside));
+    let keeps = fleet.resolve(&side, NOW).expect("a side");
+    assert_eq!(fleet.handle(signed(keeps, &[1, 3])), Ok(Applied::On));
+}
+
+#[test]
+fn a_device_revoked_by_both_sides_keeps_the_shorter_log() {
+    let fleet = home();
+    let at = fleet.head().clone();
+    let ends = |last| Action::RevokeDevice { device: id(4), last };
+    let last = |number| Some(Last { incarnation: 1, number, head: [1; 32] });
+    for (one, other, counts) in [(last(9), last(5), 5), (last(5), last(9), 5)] {
+        let mut fleet = fleet.clone();
+        assert_eq!(fleet.handle(after(&at, ends(one), &[1, 2])), Ok(Applied::On));
+        assert_eq!(fleet.handle(after(&at, ends(other), &[2, 3])), Ok(Applied::Aside));
+        assert!(fleet.accepts(&device(4, false).key, 1, counts));
+        assert!(!fleet.accepts(&device(4, false).key, 1, counts + 1));
+    }
+    let mut fleet = fleet;
+    assert_eq!(fleet.handle(after(&at, ends(last(9)), &[1, 2])), Ok(Applied::On));
+    assert_eq!(fleet.handle(after(&at, ends(None), &[2, 3])), Ok(Applied::Aside));
+    assert!(!fleet.accepts(&device(4, false).key, 1, 0));
+}
+
+#[test]
+fn a_resolve_speaks_only_from_the_link_it_keeps_on() {
+    let fleet = home();
+    let early = fleet.head().clone();
+    let mut fleet = fleet.must(add(10), &[1]);
+    let at = fleet.head().clone();
+    assert_eq!(fleet.go(add(11), &[1]), Ok(Applied::On));
+    let side = fleet.head().digest();
+    assert_eq!(fleet.handle(after(&at, add(12), &[2])), Ok(Applied::Aside));
+    let keeps = fleet.resolve(&side, NOW).expect("a side");
+    assert_eq!(fleet.handle(signed(keeps, &[1, 2])), Ok(Applied::On));
+    assert_eq!(fleet.fork(), None);
+    assert_eq!(fleet.handle(after(&early, add(13), &[3])), Ok(Applied::Aside));
+    assert_eq!(fleet.fork(), Some(early.number() + 1), "a fork before what was settled is another one");
+}
+
+#[test]
 fn a_snapshot_reads_back_as_the_same_fleet_and_no_cut_of_it_reads() {
     let mut fleet = home();
     let at = fleet.head().clone();
@@ -379,7 +477,7 @@ impl Try {
             },
         };
         // Mostly by admins, so that something happens.
-        let mask = if self.signers % 4 == 0 { self.signers } else { self.signers % 7 + 1 };
+        let mask = if self.signers.is_multiple_of(4) { self.signers } else { self.signers % 7 + 1 };
         let signers: Vec<u8> = (0..9).filter(|bit| mask & (1 << bit) != 0).map(|bit| bit + 1).collect();
         after(parent, action, if signers.is_empty() { &[9] } else { &signers })
     }

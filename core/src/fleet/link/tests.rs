@@ -128,6 +128,19 @@ fn what_is_over_a_limit_is_not_written() {
 }
 
 #[test]
+fn another_way_to_write_the_same_is_refused() {
+    let link = link(Action::SetThreshold(1)).expect("a link");
+    let bytes = link.signed_bytes();
+    assert_eq!(bytes[19], 3, "the number");
+    let longer = [&bytes[..19], &[0x18, 3], &bytes[20..]].concat();
+    assert_eq!(Link::decode(&longer), Err(BadLink::Malformed), "a number in more bytes than it needs");
+    let open = [&[0x9f], &bytes[1..], &[0xff]].concat();
+    assert_eq!(Link::decode(&open), Err(BadLink::Malformed), "an array of no given length");
+    let trailing = [bytes, &[0]].concat();
+    assert_eq!(Link::decode(&trailing), Err(BadLink::Malformed), "a byte after the end");
+}
+
+#[test]
 fn a_newer_form_says_so() {
     let mut bytes = link(Action::SetThreshold(1)).expect("a link").signed_bytes().to_vec();
     bytes[1] = VERSION + 1;
