@@ -389,6 +389,10 @@ mod tests {
         let mixed = KeyRecord { wrapped: newer.wrapped, ..record.clone() };
         assert_eq!(epoch.open(&mixed), Err(DoesNotOpen), "halves of two records");
 
+        let swapped = Document { key: &DocumentKey::from_entropy([8; 32]), ..document };
+        let mixed = KeyRecord { wrapped: epoch.record(7, record.tag, swapped, [3; 24]).wrapped, ..record.clone() };
+        assert_eq!(epoch.open(&mixed), Err(DoesNotOpen), "another key for the same document");
+
         // In a later epoch the same document is wrapped anew and keeps its tag.
         let later = other.record(8, record.tag, document, [5; 24]);
         assert_eq!((later.tag, other.open(&later)), (record.tag, Ok((SPACE, DOC, key))));
@@ -399,6 +403,9 @@ mod tests {
         for cut in 0..bytes.len() {
             assert_eq!(KeyRecord::decode(&bytes[..cut]), Err(BadRecord::Malformed), "cut at {cut}");
         }
+        assert_eq!(bytes[19], 7, "the epoch");
+        let longer = [&bytes[..19], &[0x18, 7], &bytes[20..]].concat();
+        assert_eq!(KeyRecord::decode(&longer), Err(BadRecord::Malformed), "a number in more bytes than it needs");
         for secret in [&SPACE.as_bytes()[..], &DOC.as_bytes()[..], &[9; 16]] {
             assert!(!bytes.windows(secret.len()).any(|window| window == secret), "a record shows {secret:?}");
         }

@@ -460,6 +460,9 @@ mod tests {
         for cut in 0..bytes.len() {
             assert_eq!(JoinRequest::decode(&bytes[..cut]), Err(BadJoin::Malformed), "cut at {cut}");
         }
+        let at = bytes.windows(7).position(|it| it == b"\x66laptop").expect("the name");
+        let longer = [&bytes[..at], b"\x78\x06", &bytes[at + 1..]].concat();
+        assert_eq!(JoinRequest::decode(&longer), Err(BadJoin::Malformed), "a length in more bytes than it needs");
         let unnamed = JoinRequest { name: String::new(), ..ask(invite().code()) };
         assert_eq!(JoinRequest::decode(&unnamed.encode()), Err(BadJoin::Device(BadLink::Name)));
         let mut newer = bytes;
@@ -482,6 +485,8 @@ mod tests {
         for cut in 0..bytes.len() {
             assert!(Welcome::decode(&bytes[..cut]).is_err(), "cut at {cut}");
         }
+        let trailing = [&bytes[..], &[0]].concat();
+        assert_eq!(Welcome::decode(&trailing), Err(BadJoin::Malformed), "a byte after the end");
         let turned = Welcome { keys: vec![(2, [2; 80]), (1, [1; 80])], ..welcome.clone() };
         assert_eq!(Welcome::decode(&turned.encode()), Err(BadJoin::Malformed));
 

@@ -344,6 +344,12 @@ fn a_fleet_has_limits() {
     }
     assert_eq!(fleet.go(Action::AddRelay(Relay { key: numbered(64), ..relay(9) }), &[1]), Err(Refused::TooManyRelays));
 
+    let mut fleet = home();
+    let some = fleet.nodes[1].clone();
+    fleet.nodes.resize(usize::try_from(LINKS_MAX - 1).expect("65,535"), some);
+    assert_eq!(fleet.go(add(10), &[1]), Ok(Applied::On));
+    assert_eq!(fleet.go(add(11), &[1]), Err(Refused::Full));
+
     let fleet = home();
     let at = fleet.head().clone();
     let mut fleet = fleet.must(add(10), &[1]);
