@@ -2,7 +2,7 @@
 //!
 //! Wrapping is HPKE (RFC 9180, base mode, X25519, HKDF-SHA-256, ChaCha20-Poly1305) by the `hpke` crate: it is pure, has two licences
 //! that fit, stands on the same generation of ciphers and curves as the rest, and without its `getrandom` feature brings only the
-//! *trait* of a generator along; [`Once`] is all the generator it gets, so entropy stays an argument. Composing it here from its
+//! *trait* of a generator along; `Once` below is all the generator it gets, so entropy stays an argument. Composing it here from its
 //! parts would be as many lines of cryptography of our own, for one dependency less.
 //!
 //! A document's key travels in a [`KeyRecord`] beside the log, never in it: erasing is destroying every such record.
