@@ -1,7 +1,7 @@
 //! The keys that members share: one per epoch, wrapped to each device, and what is derived from it.
 //!
 //! Wrapping is HPKE (RFC 9180, base mode, X25519, HKDF-SHA-256, ChaCha20-Poly1305) by the `hpke` crate: it is pure, has two licences
-//! that fit, stands on the same generation of ciphers and curves as the rest, and without its `getrandom` feature brings only the
+//! that fit, stands on the same generation of ciphers and curves as the rest, and without its default features brings only the
 //! *trait* of a generator along; `Once` below is all the generator it gets, so entropy stays an argument. Composing it here from its
 //! parts would be as many lines of cryptography of our own, for one dependency less.
 //!
