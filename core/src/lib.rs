@@ -9,6 +9,7 @@ pub mod crdt;
 pub mod delta;
 pub mod egress;
 pub mod equivocation;
+pub mod fleet;
 pub mod hlc;
 pub mod id;
 pub mod job;

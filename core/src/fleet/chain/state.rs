@@ -1,0 +1,183 @@
+//! What a row of links says, one after another. It knows of no fork and no clock.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{RELAYS_MAX, Refused};
+use crate::{
+    DeviceId,
+    fleet::link::{Action, DEVICES_MAX, Device, Relay},
+    merkle::Hash,
+};
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct State {
+    pub(super) name: String,
+    threshold: u8,
+    /// Everybody that was ever added.
+    pub(super) devices: BTreeMap<DeviceId, Device>,
+    revoked: BTreeSet<DeviceId>,
+    pub(super) epoch: u32,
+    /// The link that began each epoch.
+    pub(super) rotations: BTreeMap<u32, Hash>,
+    pub(super) policy_epoch: u32,
+    pub(super) policy: Vec<u8>,
+    pub(super) relays: BTreeMap<[u8; 32], Relay>,
+}
+
+impl State {
+    pub(super) fn begin(name: String, first: DeviceId, device: Device, threshold: u8) -> Self {
+        Self {
+            name,
+            threshold,
+            devices: BTreeMap::from([(first, device)]),
+            revoked: BTreeSet::new(),
+            epoch: 0,
+            rotations: BTreeMap::new(),
+            policy_epoch: 0,
+            policy: Vec::new(),
+            relays: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn is_active(&self, id: &DeviceId) -> bool {
+        self.devices.contains_key(id) && !self.revoked.contains(id)
+    }
+
+    pub(super) fn is_admin(&self, id: &DeviceId) -> bool {
+        self.is_active(id) && self.devices.get(id).is_some_and(|device| device.admin)
+    }
+
+    fn admins(&self) -> usize {
+        self.devices.keys().filter(|id| self.is_admin(id)).count()
+    }
+
+    /// The threshold, or all admins when there are fewer.
+    pub(super) fn threshold(&self) -> usize {
+        usize::from(self.threshold).min(self.admins())
+    }
+
+    /// How many admins must sign it.
+    pub(super) fn needs(&self, action: &Action) -> usize {
+        match action {
+            Action::RevokeDevice { .. }
+            | Action::Rotate { .. }
+            | Action::AddAdmin(_)
+            | Action::RemoveAdmin(_)
+            | Action::SetThreshold(_)
+            | Action::Resolve { .. } => self.threshold(),
+            Action::AddDevice(device) if device.admin => self.threshold(),
+            Action::Create { .. }
+            | Action::AddDevice(_)
+            | Action::Policy { .. }
+            | Action::AddRelay(_)
+            | Action::RemoveRelay(_) => 1,
+        }
+    }
+
+    /// Whether these signers are admins here, and enough of them.
+    pub(super) fn check_signers(&self, action: &Action, signers: &[DeviceId]) -> Result<(), Refused> {
+        if let Some(stranger) = signers.iter().find(|it| !self.is_admin(it)) {
+            return Err(Refused::NotAnAdmin(*stranger));
+        }
+        let (has, needs) = (signers.len(), self.needs(action));
+        if has < needs { Err(Refused::TooFew { has, needs }) } else { Ok(()) }
+    }
+
+    /// Whether these signers may do this here.
+    pub(super) fn check(&self, action: &Action, signers: &[DeviceId]) -> Result<(), Refused> {
+        self.check_signers(action, signers)?;
+        let active = |id: &DeviceId| if self.is_active(id) { Ok(()) } else { Err(Refused::UnknownDevice(*id)) };
+        let spare = |id: &DeviceId| {
+            if self.is_admin(id) && self.admins() == 1 { Err(Refused::LastAdmin(*id)) } else { Ok(()) }
+        };
+        let follows = |given: u32, before: u32| match before.checked_add(1) {
+            Some(wanted) if wanted == given => Ok(()),
+            wanted => Err(Refused::Epoch { given, wanted: wanted.unwrap_or(before) }),
+        };
+        match action {
+            Action::Create { .. } => Err(Refused::NotTheFirst),
+            Action::AddDevice(device) => {
+                let id = device.id().expect("a link holds keys only");
+                if self.devices.contains_key(&id) {
+                    Err(Refused::KnownDevice(id))
+                } else if self.devices.len() - self.revoked.len() >= DEVICES_MAX {
+                    Err(Refused::TooManyDevices)
+                } else {
+                    Ok(())
+                }
+            }
+            Action::RevokeDevice { device, .. } => active(device).and_then(|()| spare(device)),
+            Action::Rotate { epoch, wraps } => {
+                follows(*epoch, self.epoch)?;
+                wraps.iter().try_for_each(|(device, _)| active(device))
+            }
+            Action::Policy { epoch, .. } => follows(*epoch, self.policy_epoch),
+            Action::AddRelay(relay) => {
+                if self.relays.contains_key(&relay.key) {
+                    Err(Refused::Relay)
+                } else if self.relays.len() >= RELAYS_MAX {
+                    Err(Refused::TooManyRelays)
+                } else {
+                    Ok(())
+                }
+            }
+            Action::RemoveRelay(key) => {
+                if self.relays.contains_key(key) {
+                    Ok(())
+                } else {
+                    Err(Refused::Relay)
+                }
+            }
+            Action::AddAdmin(id) => {
+                active(id)?;
+                // Of an admin it says so once more: after a fork whose other side removed it.
+                let may = self.devices.get(id).is_some_and(|device| device.expires.is_none());
+                if may { Ok(()) } else { Err(Refused::CannotBeAdmin(*id)) }
+            }
+            Action::RemoveAdmin(id) => {
+                if self.is_admin(id) {
+                    spare(id)
+                } else {
+                    Err(Refused::NotAnAdmin(*id))
+                }
+            }
+            Action::SetThreshold(_) | Action::Resolve { .. } => Ok(()),
+        }
+    }
+
+    /// Does what was checked.
+    pub(super) fn apply(&mut self, digest: Hash, action: &Action) {
+        match action {
+            Action::Create { .. } | Action::Resolve { .. } => {}
+            Action::AddDevice(device) => {
+                self.devices.insert(device.id().expect("a link holds keys only"), device.clone());
+            }
+            Action::RevokeDevice { device, .. } => {
+                self.revoked.insert(*device);
+            }
+            Action::Rotate { epoch, .. } => {
+                self.epoch = *epoch;
+                self.rotations.insert(*epoch, digest);
+            }
+            Action::Policy { epoch, bytes } => {
+                self.policy_epoch = *epoch;
+                self.policy.clone_from(bytes);
+            }
+            Action::AddRelay(relay) => {
+                self.relays.insert(relay.key, relay.clone());
+            }
+            Action::RemoveRelay(key) => {
+                self.relays.remove(key);
+            }
+            Action::AddAdmin(id) => self.set_admin(id, true),
+            Action::RemoveAdmin(id) => self.set_admin(id, false),
+            Action::SetThreshold(k) => self.threshold = *k,
+        }
+    }
+
+    fn set_admin(&mut self, id: &DeviceId, admin: bool) {
+        if let Some(device) = self.devices.get_mut(id) {
+            device.admin = admin;
+        }
+    }
+}
