@@ -17,6 +17,8 @@ pub const FAILURES: u32 = 5;
 pub const FIRST: Duration = Duration::from_secs(5);
 /// The longest it stays open.
 pub const LONGEST: Duration = Duration::from_secs(600);
+/// How long a try may take; one of which nobody said how it went is forgotten then.
+pub const TRY: Duration = Duration::from_secs(60);
 
 /// Whether a peer is tried.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,6 +37,8 @@ pub enum Breaker {
     },
     /// One try is under way.
     HalfOpen {
+        /// Since then.
+        since: Moment,
         /// How often it opened in a row.
         times: u32,
     },
@@ -53,7 +57,11 @@ impl Breaker {
             Self::Closed { .. } => true,
             // A clock that was set back must not keep a peer away for longer than ever agreed.
             Self::Open { until, times } if until <= now || until.since(now) > LONGEST => {
-                *self = Self::HalfOpen { times };
+                *self = Self::HalfOpen { since: now, times };
+                true
+            }
+            Self::HalfOpen { since, times } if now.since(since) >= TRY || since > now => {
+                *self = Self::HalfOpen { since: now, times };
                 true
             }
             Self::Open { .. } | Self::HalfOpen { .. } => false,
@@ -70,7 +78,7 @@ impl Breaker {
         *self = match *self {
             Self::Closed { failures } if failures + 1 < FAILURES => Self::Closed { failures: failures + 1 },
             Self::Closed { .. } => Self::Open { until: now + wait(0, entropy), times: 1 },
-            Self::HalfOpen { times } => {
+            Self::HalfOpen { times, .. } => {
                 Self::Open { until: now + wait(times, entropy), times: times.saturating_add(1) }
             }
             open @ Self::Open { .. } => open,
@@ -78,10 +86,11 @@ impl Breaker {
     }
 
     /// When asking again can change the answer.
-    pub const fn poll_timeout(&self) -> Option<Moment> {
+    pub fn poll_timeout(&self) -> Option<Moment> {
         match self {
             Self::Open { until, .. } => Some(*until),
-            Self::Closed { .. } | Self::HalfOpen { .. } => None,
+            Self::HalfOpen { since, .. } => Some(*since + TRY),
+            Self::Closed { .. } => None,
         }
     }
 }
@@ -113,6 +122,8 @@ mod tests {
         let later = breaker.poll_timeout().expect("open");
         assert!(breaker.try_now(later), "half-open");
         assert!(!breaker.try_now(later), "one try only");
+        let forgotten = breaker.poll_timeout().expect("a try ends");
+        assert!(breaker.try_now(forgotten), "nobody said how the try went");
         breaker.worked();
         assert_eq!(breaker, Breaker::default());
     }

@@ -31,8 +31,8 @@ use super::{
     flow::Granted,
     frame::{Hello, MESSAGE_MAX, PROTOCOL, Reason},
 };
-use crate::{DeviceId, Moment, segment::Chain};
-use receive::Incoming;
+use crate::{DeviceId, Moment, merkle::Hash, segment::Chain};
+use receive::{Incoming, Storing};
 use send::Outgoing;
 
 /// How long a greeting may take.
@@ -121,11 +121,11 @@ pub enum Input {
 pub enum News {
     /// An author forked its log. Keep the proof and hand it to every other session; the author is frozen.
     Equivocation(Proof),
-    /// The peer has more of our own log than we do: our disk was set back. Write into a new incarnation from now on.
+    /// The peer has segments that we signed and do not have: our disk was set back. Write into a new incarnation from now on.
     Restored {
         /// Which log of ours.
         log: Log,
-        /// Where it really ends.
+        /// Where it ends at the earliest.
         next: u64,
     },
     /// The peer offers a log whose author is not known; it is taken once [`Input::TrustChanged`] says so.
@@ -177,6 +177,8 @@ pub enum Effect {
         bytes: Arc<[u8]>,
         /// The log once it is.
         at: Held,
+        /// Digest of the head that the log must end with before; when it ends otherwise, answer [`Input::NotStored`].
+        after: Hash,
     },
     /// Read segments `from..to` of a log, stop at `budget` bytes but not before the first, and answer [`Input::Segments`].
     Read {
@@ -206,13 +208,22 @@ pub struct Peer {
     held: BTreeMap<Log, Held>,
     frozen: BTreeMap<DeviceId, Proof>,
     effects: VecDeque<Effect>,
+    /// Verified, given to the disk, not answered yet; of whatever session.
+    storing: BTreeMap<(Log, u64), Storing>,
+    /// How many sessions there were.
+    sessions: u64,
     session: Option<Session>,
 }
 
 /// What lasts from greeting to goodbye.
 #[derive(Debug)]
 struct Session {
+    /// We said hello.
+    introduced: bool,
+    /// The peer said hello, and we did.
     greeted: bool,
+    /// What the peer said before we could.
+    early: Option<Hello>,
     began: Moment,
     heard: Moment,
     said: Moment,
@@ -251,6 +262,8 @@ impl Peer {
             held: held.into_iter().map(|held| (held.log, held)).collect(),
             frozen: frozen.into_iter().map(|proof| (proof.author(), proof)).collect(),
             effects: VecDeque::new(),
+            storing: BTreeMap::new(),
+            sessions: 0,
             session: None,
         }
     }
@@ -259,7 +272,7 @@ impl Peer {
     pub fn handle(&mut self, now: Moment, input: Input, trust: &impl Trust) {
         self.pulse.advance(now);
         match input {
-            Input::Connected => self.greet(trust),
+            Input::Connected => self.begin(),
             Input::Disconnected => self.part(),
             Input::Frame(bytes) => self.read_frame(&bytes, trust),
             Input::Stored(at) => self.stored(at),
@@ -296,7 +309,7 @@ impl Peer {
 
     /// Bytes that the peer sent and that are not on disk yet; never more than [`Config::credit`].
     pub fn taken(&self) -> u64 {
-        self.session.as_ref().map_or(0, |session| session.incoming.taken.held())
+        self.storing.values().map(Storing::size).sum()
     }
 
     /// How many of our segments the peer has not said to have.
@@ -319,11 +332,14 @@ impl Peer {
         offered.filter_map(|held| Some((held.log, held.mark()?))).collect()
     }
 
-    fn greet(&mut self, trust: &impl Trust) {
+    fn begin(&mut self) {
         self.part();
         let now = self.pulse.now;
+        self.sessions += 1;
         self.session = Some(Session {
+            introduced: false,
             greeted: false,
+            early: None,
             began: now,
             heard: now,
             said: now,
@@ -331,6 +347,16 @@ impl Peer {
             incoming: Incoming::begin(self.config.credit),
             outgoing: Outgoing::begin(now),
         });
+    }
+
+    /// Says hello once the disk has answered for everything of the session before: memory is bounded across sessions, too.
+    fn introduce(&mut self, trust: &impl Trust) {
+        let Some(session) = &mut self.session else { return };
+        if session.introduced || !self.storing.is_empty() {
+            return;
+        }
+        session.introduced = true;
+        let early = session.early.take();
         let hello = Hello {
             protocol: PROTOCOL,
             tag: self.config.tag,
@@ -341,6 +367,9 @@ impl Peer {
             frontier: self.frontier(trust),
         };
         self.send(Frame::Hello(hello));
+        if let Some(early) = early {
+            self.meet(&early, trust);
+        }
     }
 
     /// What was not sent or read is of no use to the next session; what was verified is.
@@ -356,7 +385,7 @@ impl Peer {
     }
 
     fn send(&mut self, frame: Frame) {
-        if let Some(session) = &mut self.session {
+        if let Some(session) = self.session.as_mut().filter(|session| session.introduced) {
             session.said = self.pulse.now;
             self.effects.push_back(Effect::Send(frame));
         }
@@ -376,7 +405,8 @@ impl Peer {
                 self.part();
                 self.effects.push_back(Effect::Close(reason));
             }
-            Frame::Hello(hello) if !session.greeted => self.meet(&hello, trust),
+            Frame::Hello(hello) if !session.introduced && session.early.is_none() => session.early = Some(hello),
+            Frame::Hello(hello) if session.introduced && !session.greeted => self.meet(&hello, trust),
             Frame::Hello(_) => self.close(Reason::OutOfPlace),
             _ if !session.greeted => self.close(Reason::OutOfPlace),
             Frame::Segments { log, first, segments } => self.take_segments(log, first, segments, trust),
@@ -442,6 +472,7 @@ impl Peer {
 
     /// Says and asks for whatever is due.
     fn pump(&mut self, trust: &impl Trust) {
+        self.introduce(trust);
         let Some(session) = self.session.as_mut().filter(|session| session.greeted) else { return };
         let moved = std::mem::take(&mut session.incoming.acks);
         let total = session.incoming.taken.grant();

@@ -30,9 +30,6 @@ impl Peer {
             Place::Behind(_) => {
                 let next = theirs.map_or(0, |mark| mark.next);
                 session.outgoing.has(log, next);
-                if log.author == self.config.me {
-                    self.tell(News::Restored { log, next });
-                }
             }
         }
     }

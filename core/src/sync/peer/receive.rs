@@ -22,34 +22,43 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Incoming {
     pub(super) taken: Taken,
-    /// Verified, not on disk yet.
-    storing: BTreeMap<(Log, u64), Storing>,
     /// Where each log ends once that is stored.
     tips: BTreeMap<Log, Held>,
     /// Logs that moved, or whose end the peer seems not to know.
     pub(super) acks: BTreeSet<Log>,
     /// Logs of which nothing is taken.
     refused: BTreeSet<Log>,
+    /// Logs of ours of which the peer has more.
+    restored: BTreeSet<Log>,
     /// Logs that were asked for from where they end, once.
     asked: BTreeSet<Log>,
     /// Numbers of which two segments may exist: what the peer has, once it sent it.
     pub(super) probes: BTreeMap<(Log, u64), Option<Segment>>,
 }
 
+/// A segment that the disk has not answered for.
 #[derive(Debug)]
-struct Storing {
+pub(super) struct Storing {
     bytes: Arc<[u8]>,
     digest: Hash,
+    /// In which session it came.
+    session: u64,
+}
+
+impl Storing {
+    pub(super) fn size(&self) -> u64 {
+        self.bytes.len() as u64
+    }
 }
 
 impl Incoming {
     pub(super) fn begin(credit: u64) -> Self {
         Self {
             taken: Taken::begin(credit),
-            storing: BTreeMap::new(),
             tips: BTreeMap::new(),
             acks: BTreeSet::new(),
             refused: BTreeSet::new(),
+            restored: BTreeSet::new(),
             asked: BTreeSet::new(),
             probes: BTreeMap::new(),
         }
@@ -124,6 +133,11 @@ impl Peer {
             self.refuse(log, News::Misplaced { log, residency });
             return false;
         }
+        // A claim may be a lie; what we signed and do not have is not.
+        let end = self.held.get(&log).map_or(0, |held| held.chain.number);
+        if log.author == self.config.me && number >= end && session.incoming.restored.insert(log) {
+            self.effects.push_back(Effect::Tell(News::Restored { log, next: number + 1 }));
+        }
         if let Some(theirs) = session.incoming.probes.get_mut(&(log, number)) {
             segment.prune(|_| true);
             *theirs = Some(segment);
@@ -150,7 +164,8 @@ impl Peer {
             }
             return false;
         }
-        let forks = number > 0 && head.prev != chain.head;
+        let after = chain.head;
+        let forks = number > 0 && head.prev != after;
         if chain.follow(&segment).is_err() {
             if forks {
                 self.probe(log, number - 1, None);
@@ -163,12 +178,12 @@ impl Peer {
         let digest = chain.head;
         let at = Held { log, chain, residency };
         session.incoming.tips.insert(log, at.clone());
-        let storing = Storing { bytes: Arc::clone(&bytes), digest };
-        if let Some(before) = session.incoming.storing.insert((log, number), storing) {
-            session.incoming.taken.finish(before.bytes.len() as u64);
-        }
         session.outgoing.has(log, number + 1);
-        self.effects.push_back(Effect::Store { bytes, at });
+        let storing = Storing { bytes: Arc::clone(&bytes), digest, session: self.sessions };
+        if let Some(before) = self.storing.insert((log, number), storing) {
+            self.finish(&before);
+        }
+        self.effects.push_back(Effect::Store { bytes, at, after });
         true
     }
 
@@ -209,9 +224,9 @@ impl Peer {
         let (log, number) = (at.log, at.chain.number.saturating_sub(1));
         let head = at.chain.head;
         self.note(at);
+        let Some(storing) = self.storing.remove(&(log, number)) else { return };
+        self.finish(&storing);
         let Some(session) = &mut self.session else { return };
-        let Some(storing) = session.incoming.storing.remove(&(log, number)) else { return };
-        session.incoming.taken.finish(storing.bytes.len() as u64);
         if storing.digest != head {
             session.incoming.tips.remove(&log);
             let mut theirs = Segment::open(&storing.bytes).expect("verified before it was to be stored");
@@ -222,22 +237,28 @@ impl Peer {
     }
 
     pub(super) fn not_stored(&mut self, log: Log, number: u64, retry_after: Duration) {
+        let lost: Vec<u64> = self.storing.range((log, number)..=(log, u64::MAX)).map(|((_, lost), _)| *lost).collect();
+        for number in &lost {
+            let storing = self.storing.remove(&(log, *number)).expect("just listed");
+            self.finish(&storing);
+        }
         let Some(session) = &mut self.session else { return };
-        let incoming = &mut session.incoming;
-        incoming.tips.remove(&log);
-        let lost: Vec<u64> =
-            incoming.storing.range((log, number)..=(log, u64::MAX)).map(|((_, lost), _)| *lost).collect();
+        session.incoming.tips.remove(&log);
         if lost.is_empty() {
             return;
-        }
-        for number in lost {
-            let storing = incoming.storing.remove(&(log, number)).expect("just listed");
-            incoming.taken.finish(storing.bytes.len() as u64);
         }
         let retry_after_ms = u32::try_from(retry_after.as_millis()).unwrap_or(RETRY_MAX_MS).min(RETRY_MAX_MS);
         self.send(Frame::Busy { retry_after_ms });
         let from = self.held.get(&log).map_or(0, |held| held.chain.number);
         self.send(Frame::Want { log, from, ask: Ask::Rest });
+    }
+
+    /// A segment is out of memory; that counts for the session in which it came.
+    fn finish(&mut self, storing: &Storing) {
+        let current = storing.session == self.sessions;
+        if let Some(session) = self.session.as_mut().filter(|_| current) {
+            session.incoming.taken.finish(storing.size());
+        }
     }
 
     /// A log is this long on disk now.
