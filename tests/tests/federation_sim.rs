@@ -50,7 +50,9 @@ fn run(seeds: Range<u64>) -> Vec<String> {
     let half = |parity| {
         let seeds = seeds.clone().filter(move |seed| seed % 2 == parity);
         let wrong = seeds.filter_map(|seed| {
-            let broken = match (sim::run(seed), sim::run(seed)) {
+            let once =
+                || std::panic::catch_unwind(|| sim::run(seed)).unwrap_or_else(|_| Err(format!("seed {seed} panicked")));
+            let broken = match (once(), once()) {
                 (Ok(one), Ok(other)) if one == other => return None,
                 (Err(one), Err(other)) if one == other => one,
                 (one, other) => format!("seed {seed} ran in two ways: {one:?} and {other:?}"),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use hearth_core::{
     DeviceId,
     merkle::Hash,
-    sync::{Log, Trust},
+    sync::{Log, Proof, Trust},
 };
 
 use super::{World, node::Role};
@@ -18,7 +18,7 @@ impl World {
         }
         let forked = self.forked();
         for (n, node) in self.nodes.iter().enumerate().filter(|(_, node)| node.is_honest()) {
-            let frozen: BTreeSet<DeviceId> = node.disk.proofs.iter().map(|proof| proof.author()).collect();
+            let frozen: BTreeSet<DeviceId> = node.disk.proofs.iter().map(Proof::author).collect();
             if let Some(author) = forked.difference(&frozen).next() {
                 return Some(format!(
                     "node {n} does not know that {author} forked its log, and the two sides have met"
@@ -31,7 +31,7 @@ impl World {
             .iter()
             .filter(|node| node.is_honest())
             .flat_map(|node| &node.disk.proofs)
-            .map(|proof| proof.author())
+            .map(Proof::author)
             .collect();
         for (log, end) in self.ends() {
             if frozen.contains(&log.author) {

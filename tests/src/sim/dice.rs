@@ -1,4 +1,4 @@
-//! Chance that a seed repeats: xoshiro256** (Blackman and Vigna), filled by SplitMix64.
+//! Chance that a seed repeats: xoshiro256** (Blackman and Vigna), filled by `SplitMix64`.
 
 /// A stream of numbers that its seed decides.
 #[derive(Debug)]

@@ -69,6 +69,9 @@ impl Disk {
         let records = self.synced.get_mut(&log).expect("just listed");
         let record = dice.index(records.len());
         let mut bytes = records[record].to_vec();
+        if bytes.is_empty() {
+            return;
+        }
         let at = dice.index(bytes.len());
         bytes[at] ^= 1 << dice.index(8);
         records[record] = bytes.into();

@@ -178,11 +178,12 @@ impl World {
             1 => roles.push((Role::Liar, honest + 1)),
             _ => {}
         }
-        let credit = dice.from(1500, 6000);
+        let credit = dice.from(1000, 5000);
         let mut nodes: Vec<Node> = roles
             .iter()
             .map(|(role, author)| {
                 let mut node = Node::new(*role, *author, author::device(*author), credit);
+                node.slow = if dice.happens(150) { dice.from(300, 1500) } else { 40 };
                 node.skew = match dice.index(3) {
                     0 => {
                         i64::try_from(dice.from(0, 2 * YEAR)).expect("two years") - i64::try_from(YEAR).expect("a year")
@@ -259,7 +260,8 @@ impl World {
             }
             self.start(n);
             if matches!(self.nodes[n].role, Role::Honest | Role::Twin) {
-                for _ in 0..self.dice.from(1, 8) {
+                let many = if self.dice.happens(120) { 30 } else { 8 };
+                for _ in 0..self.dice.from(1, many) {
                     let wait = self.dice.from(0, STORM);
                     self.after(wait, Event::Write { n });
                 }
@@ -304,6 +306,7 @@ impl World {
         self.events.insert((self.now + wait, self.count), event);
     }
 
+    #[expect(clippy::print_stdout, reason = "for whoever runs one seed and wants to see it")]
     fn say(&self, what: impl FnOnce() -> String) {
         if self.aloud {
             println!("{:>8} {}", self.now - BEGIN, what());

@@ -60,6 +60,8 @@ pub(crate) struct Node {
     pub(crate) device: DeviceId,
     pub(crate) credit: u64,
     pub(crate) skew: i64,
+    /// The most milliseconds that its disk takes to sync.
+    pub(crate) slow: u64,
     pub(crate) trust: Known,
     pub(crate) disk: Disk,
     pub(crate) up: bool,
@@ -109,6 +111,7 @@ impl Node {
             device,
             credit,
             skew: 0,
+            slow: 40,
             trust: Known::default(),
             disk: Disk::default(),
             up: false,
@@ -237,7 +240,7 @@ impl World {
 
     fn store(&mut self, n: usize, p: usize, bytes: Arc<[u8]>, at: Held, after: [u8; 32]) {
         let (log, number) = (at.log, at.chain.number - 1);
-        let wait = self.dice.from(1, 40);
+        let wait = self.dice.from(1, self.nodes[n].slow);
         let node = &mut self.nodes[n];
         let size = bytes.len() as u64;
         node.sessions.get_mut(&p).expect("it asked").storing += size;
@@ -505,7 +508,19 @@ impl World {
                 let old = self.nodes[n].stash[at].clone();
                 self.transmit(n, p, old);
             }
+            // Everything of one log at once, whatever was granted.
             14..16 => {
+                let logs: Vec<Log> = self.nodes[n].durable.keys().copied().collect();
+                if !logs.is_empty() {
+                    let log = logs[self.dice.index(logs.len())];
+                    let end = self.nodes[n].durable[&log];
+                    for first in 0..end {
+                        let segments = self.nodes[n].disk.get(&log, first).cloned().into_iter().collect();
+                        self.transmit(n, p, Frame::Segments { log, first, segments }.encode());
+                    }
+                }
+            }
+            16..18 => {
                 let at = self.dice.index(bytes.len());
                 bytes[at] ^= 1 << self.dice.index(8);
             }
