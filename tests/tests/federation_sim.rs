@@ -76,6 +76,14 @@ fn a_thousand_fleets_come_to_hold_the_same_and_lose_nothing() {
 }
 
 #[test]
+#[ignore = "soak: FEDERATION_SEEDS more fleets, 20,000 when it is not set"]
+fn many_more_fleets() {
+    let many = std::env::var("FEDERATION_SEEDS").ok().and_then(|many| many.parse().ok()).unwrap_or(20_000);
+    let wrong = run(1000..1000 + many);
+    assert!(wrong.is_empty(), "{} of {many} seeds failed:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
 #[ignore = "soak: one seed, FEDERATION_SEED, with what happened in it"]
 fn one_seed() {
     let seed = std::env::var("FEDERATION_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0);
