@@ -87,7 +87,8 @@ impl Peer {
         if !session.incoming.taken.receive(cost) {
             return self.close(Reason::Overrun);
         }
-        if first.checked_add(segments.len() as u64).is_none() {
+        // Counting steps once beyond the last.
+        if first.checked_add(segments.len() as u64 + 1).is_none() {
             return self.close(Reason::Malformed);
         }
         for (number, bytes) in (first..).zip(segments) {

@@ -411,7 +411,10 @@ fn what_is_never_acknowledged_is_sent_again_and_then_given_up() {
     a.tell(NOW, Input::Frame(hello));
     let alive = Frame::Ack { frontier: Frontier::default(), clock: NOW }.encode();
     let (mut now, mut sent) = (NOW, 0);
-    while a.closed.is_none() {
+    for _ in 0..100 {
+        if a.closed.is_some() {
+            break;
+        }
         sent += std::mem::take(&mut a.sent).iter().filter(|frame| matches!(frame, Frame::Segments { .. })).count();
         now = a.peer.poll_timeout().expect("it waits");
         a.tell(now, Input::Frame(alive.clone()));
@@ -476,6 +479,34 @@ fn a_forged_segment_ends_it_and_a_rotten_one_of_ours_is_told_and_not_sent() {
     connect(&mut a, &mut b);
     assert_eq!(a.news, [News::Damaged { log, number: 1 }]);
     assert_eq!((b.end(1), b.closed), (1, None));
+}
+
+#[test]
+fn the_greatest_numbers_overflow_nothing() {
+    let log = Log { author: device(1), incarnation: u64::MAX };
+    for first in [u64::MAX, u64::MAX - 1, u64::MAX - 2] {
+        let mut a = Side::new(1, 2, &[]);
+        let mut b = Side::new(2, 1, &[]);
+        connect(&mut a, &mut b);
+        let segments = vec![written(1, 1)[0].encode().into()];
+        b.tell(NOW, Input::Frame(Frame::Segments { log, first, segments }.encode()));
+        assert!(matches!(b.closed, Some(Reason::Malformed | Reason::BadSegment)));
+    }
+    let mut a = Side::new(1, 2, &written(1, 2));
+    let mut b = Side::new(2, 1, &[]);
+    connect(&mut a, &mut b);
+    let known = Log { author: device(1), incarnation: 1 };
+    let mark = Mark { next: u64::MAX, head: [1; 14] };
+    for frame in [
+        Frame::Want { log: known, from: u64::MAX, ask: Ask::One },
+        Frame::Want { log: known, from: u64::MAX, ask: Ask::Rest },
+        Frame::Ack { frontier: [(known, mark)].into_iter().collect(), clock: Moment::from_millis(u64::MAX) },
+        Frame::Credit { total: u64::MAX },
+    ] {
+        a.tell(NOW, Input::Frame(frame.encode()));
+    }
+    talk(&mut a, &mut b);
+    assert_eq!((a.closed, a.peer.waiting()), (None, 0));
 }
 
 #[test]
