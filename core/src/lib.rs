@@ -22,6 +22,7 @@ pub mod segment;
 pub mod session;
 pub mod signed;
 pub mod status;
+pub mod sync;
 
 pub use id::{ChunkId, DeviceId, DocumentId, ItemId, JobId, SessionId, SpaceId};
 pub use moment::Moment;

@@ -97,6 +97,11 @@ impl Head {
 
     fn decode(bytes: &[u8]) -> Result<Self, BadSegment> {
         let head = Self::read(bytes)?.ok_or(BadSegment::Malformed)?;
+        // A log that is followed counts on from here; no honest one comes near the end of the numbers.
+        let counts_on = head.first_seq.checked_add(u64::from(head.count) + 1).is_some() && head.number < u64::MAX;
+        if !counts_on {
+            return Err(BadSegment::Malformed);
+        }
         let known = head.bytes.clone();
         // One head has one encoding: writing it again must give the same bytes.
         let head = head.encode();
@@ -449,6 +454,47 @@ mod tests {
         chain.follow(&second).expect("the second follows the first");
         assert_eq!((chain.number, chain.seq), (2, 5));
         assert_eq!(chain.follow(&second), Err(BadSegment::Gap), "the same again");
+    }
+
+    #[test]
+    fn numbers_that_leave_no_room_for_the_next_are_refused_and_make_nothing_fail() {
+        for (case, number, seq, refused) in [
+            ("far, with room", u64::MAX - 1, u64::MAX - 4, false),
+            ("no next segment", u64::MAX, 0, true),
+            ("no next change", 0, u64::MAX - 3, true),
+            ("beyond every change", 0, u64::MAX, true),
+        ] {
+            // Signed as a hostile author would, without the care that a draft takes.
+            let mut head = segment(&start(), 3).head().clone();
+            (head.number, head.first_seq) = (number, seq);
+            let head = head.encode();
+            let changes: Vec<Vec<u8>> = (0..3_u64)
+                .map(|n| {
+                    Delta::of(seq.wrapping_add(n), Tombstone { document: DocumentId::from_bytes([1; 16]) }).encode()
+                })
+                .collect();
+            let hashes: Vec<Hash> = changes.iter().map(|change| leaf(change)).collect();
+            let head = Head { root: root(&hashes), ..head }.encode();
+            let signed = Signed::by(&key(), head.clone());
+            let mut out = Vec::new();
+            let mut e = Encoder::new(&mut out);
+            e.array(3)
+                .and_then(|e| e.bytes(head.signed_bytes()))
+                .and_then(|e| e.bytes(&signed.signature()))
+                .and_then(|e| e.array(3))
+                .expect("writing to memory does not fail");
+            for change in &changes {
+                Encoder::new(&mut out).bytes(change).expect("writing to memory does not fail");
+            }
+            let opened = Segment::open(&out);
+            assert_eq!(opened.is_err(), refused, "{case}: {opened:?}");
+            if let Ok(segment) = opened {
+                let head = segment.head();
+                let mut chain = Chain { number, seq, head: head.prev, ..start() };
+                chain.follow(&segment).expect("it continues");
+                assert_eq!(segment.changes().count(), 3);
+            }
+        }
     }
 
     #[test]

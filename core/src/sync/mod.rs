@@ -1,0 +1,20 @@
+//! How two nodes come to hold the same logs.
+//!
+//! Each says where its copy of every log ends ([`frontier`]), sends what the other lacks, verbatim, and hears when it is on the
+//! other's disk ([`frame`], [`peer`]). Whom to believe and who may have what is asked of [`trust`]; two segments with one number are
+//! a [`proof`] against their author. [`breaker`] and [`damping`] say when and how often to try. Nothing here sends, stores or waits.
+
+pub mod breaker;
+pub mod damping;
+pub mod flow;
+pub mod frame;
+pub mod frontier;
+pub mod peer;
+pub mod proof;
+pub mod trust;
+
+pub use frame::Frame;
+pub use frontier::{Frontier, Log, Mark};
+pub use peer::{Config, Effect, Held, Input, News, Peer};
+pub use proof::Proof;
+pub use trust::{Standing, Trust};
