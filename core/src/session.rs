@@ -451,16 +451,6 @@ impl Gate {
             .min()
     }
 
-    /// The times that were private, and the one that is.
-    pub fn private_times(&self, now: Moment) -> Vec<PrivateTime> {
-        let current = std::iter::once(self.hold).chain(self.sessions.values().map(|session| session.state));
-        let current = current.filter_map(|state| match state {
-            State::Private { since, .. } => Some(PrivateTime { from: since, to: now }),
-            _ => None,
-        });
-        self.private.iter().copied().chain(current).collect()
-    }
-
     /// Tells whether a private time that is over held this moment, or may have: see [`TIME_STAMP_SLACK`].
     pub fn was_private(&self, moment: Moment) -> bool {
         self.private.iter().any(|time| time.from - TIME_STAMP_SLACK <= moment && moment <= time.to)
@@ -703,6 +693,71 @@ mod tests {
         assert!(gate.admit(ages_later, "files", b"/a/x", ages_later).is_ok());
         let last = *spans.last().expect("there are some");
         assert!(gate.admit(ages_later, "files", b"/a/x", last + MINUTE * 5).is_ok(), "and nothing else");
+    }
+
+    #[test]
+    fn a_session_on_hold_or_over_lets_nothing_in_and_says_why() {
+        let until = Some(NOW + MINUTE);
+        for (event, refusal, says) in [
+            (Event::Pause { until: None }, Refusal::Paused(None), "capture is paused on this node; "),
+            (Event::Pause { until }, Refusal::Paused(until), "for a limited time; "),
+            (Event::Private { until: None }, Refusal::Private(None), "private mode is on; "),
+            (Event::Private { until }, Refusal::Private(until), "for a limited time; "),
+            (Event::Close, Refusal::Ended, "open another"),
+        ] {
+            let (mut gate, id) = (gate([session(1, "/a")]), session(1, "/a").id);
+            assert_eq!(gate.handle_session(NOW, id, event), Some(true), "{event:?}");
+            let refused = gate.admit(NOW, "files", b"/a/x", NOW).expect_err("it is on hold or over");
+            assert_eq!(refused, refusal, "{event:?}");
+            assert!(refused.to_string().contains(says), "{refused}");
+            if matches!(event, Event::Private { .. }) {
+                let later = NOW + 2 * MINUTE;
+                gate.handle_session(later, id, Event::Resume);
+                assert!(gate.was_private(NOW + MINUTE / 2), "also of one session it is remembered");
+            }
+        }
+        let mut gate = gate([session(1, "/a")]);
+        assert!(!gate.handle(NOW, Event::Close), "the node's hold cannot be closed");
+        assert_eq!(gate.handle_session(NOW, SessionId::from_bytes([9; 16]), Event::Close), None);
+        assert!(gate.admit(NOW, "files", b"/a/x", NOW).is_ok_and(|permit| permit.space() == session(1, "").space));
+        assert_eq!(gate.session(session(1, "").id), Some(&session(1, "/a")));
+        assert_eq!(gate.remove(session(1, "").id), Some(session(1, "/a")));
+        assert_eq!(gate.admit(NOW, "files", b"/a/x", NOW), Err(Refusal::NoSession));
+    }
+
+    #[test]
+    fn a_scope_of_folders_takes_what_lies_in_folders_and_one_of_sources_those() {
+        let (folders, sources) = (session(1, "/a").scope, |names: &[&str]| Scope {
+            sources: names.iter().map(|name| (*name).to_owned()).collect(),
+            ..Scope::default()
+        });
+        for (case, scope, source, in_folders, takes) in [
+            ("folders, files", folders.clone(), "files", true, true),
+            ("folders, history", folders, "shell-history", false, false),
+            ("everything, history", sources(&[]), "shell-history", false, true),
+            ("history, history", sources(&["shell-history"]), "shell-history", false, true),
+            ("history, files", sources(&["shell-history"]), "files", true, false),
+        ] {
+            assert_eq!(scope.takes(source, in_folders), takes, "{case}");
+        }
+        let history = Session { scope: sources(&["shell-history"]), ..session(1, "") };
+        assert!(gate([history]).admit(NOW, "shell-history", b"zsh/x", NOW).is_ok(), "no folder is asked for");
+    }
+
+    #[test]
+    fn a_session_is_shown_lossily_and_its_names_are_in_no_debug_output() {
+        let odd = Session {
+            scope: Scope { include: vec![Name(b"/caf\xe9".to_vec())], ..Scope::default() },
+            ..session(1, "")
+        };
+        let shown = serde_json::to_value(&odd).expect("plain data");
+        assert_eq!(shown["scope"]["include"][0], "/caf\u{fffd}");
+        let read: Session =
+            serde_json::from_value(serde_json::to_value(session(2, "/b")).expect("plain data")).expect("read");
+        assert_eq!(read, session(2, "/b"));
+        assert_eq!(format!("{:?}", odd.scope.include), "[Name(5 bytes)]");
+        let schema = serde_json::to_value(schemars::schema_for!(Scope)).expect("plain data");
+        assert_eq!(schema["$defs"]["Name"]["type"], "string", "{schema}");
     }
 
     #[test]
