@@ -1,7 +1,8 @@
 //! Forgetting: keys destroyed, changes pruned from the log, words and vectors gone from the index files.
 //!
 //! The tombstone is logged first, so that a crash in between is finished by the next order or the next start; then the keys go,
-//! which is what makes it final. The state keeps which places of the log are to be pruned, until they are. Backups that were made outside are out of reach, and the answer does not pretend otherwise.
+//! which is what makes it final. The state keeps which places of the log are to be pruned, until they are. Backups that were made
+//! outside are out of reach, and the answer does not pretend otherwise.
 
 use std::time::Duration;
 
