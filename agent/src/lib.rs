@@ -17,4 +17,3 @@ pub mod node;
 pub mod os;
 pub mod page;
 pub mod serve;
-pub mod store;

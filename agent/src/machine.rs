@@ -31,7 +31,6 @@ use crate::{
     egress::EgressGate,
     fleet::{self, Doing, FleetConfig, Standing},
     node::{Node, Settings, Upkeep, now},
-    store,
 };
 
 /// A sample looks no longer than this, and at no more files.
@@ -56,10 +55,10 @@ impl Agent for Machine {
 
     fn identity(&self, data: &Path, make: bool) -> Result<Identity, Failure> {
         // A daemon may hold the folder; the key beside it can be read all the same.
-        let known = store::Identity::read(data)?;
+        let known = hearth_store::Identity::read(data)?;
         let identity = match known {
             Some(identity) => identity,
-            None if make => store::Identity::open(&store::Folder::open(data)?)?,
+            None if make => hearth_store::Identity::open(&hearth_store::Folder::open(data)?)?,
             None => {
                 let place = crate::cli::marks::plain(&data.display().to_string());
                 let said = format!(
@@ -341,7 +340,7 @@ impl Running for AtWork {
     }
 }
 
-fn key_text(identity: &store::Identity) -> String {
+fn key_text(identity: &hearth_store::Identity) -> String {
     hearth_link::identity::key_text(&identity.signing.verifying_key())
 }
 

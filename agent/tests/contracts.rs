@@ -8,8 +8,8 @@ use std::{
 use hearth_agent::{
     ask::{Answers, Ask, Checked, Filter, Found, Mode, Query, Status},
     node::{Node, NodeError, Settings},
-    store::StoreError,
 };
+use hearth_store::StoreError;
 use serde_json::Value;
 
 fn repository() -> PathBuf {

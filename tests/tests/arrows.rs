@@ -13,13 +13,14 @@ use sources::Source;
 use std::path::Path;
 
 /// The arrows of the design: a crate, and the crates of ours that it may name.
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 10] = [
     ("hearth-core", &[]),
     ("hearth-simd", &[]),
     ("hearth-text", &["hearth-core", "hearth-simd"]),
     ("hearth-link", &["hearth-core"]),
     ("hearth-search", &["hearth-core", "hearth-simd", "hearth-text"]),
-    ("hearth-agent", &["hearth-core", "hearth-link", "hearth-search", "hearth-text"]),
+    ("hearth-store", &["hearth-core"]),
+    ("hearth-agent", &["hearth-core", "hearth-link", "hearth-search", "hearth-store", "hearth-text"]),
     ("hearth-coordinator", &["hearth-core", "hearth-link"]),
     ("hearth-tests", &[]),
     ("xtask", &[]),
@@ -180,6 +181,21 @@ fn search_computes_on_bytes_it_is_handed() {
 }
 
 #[test]
+fn the_store_neither_awaits_nor_connects() {
+    for manifest in Manifest::all().iter().filter(|manifest| manifest.name == "hearth-store") {
+        for dependency in manifest.dependencies.iter().filter(|it| it.kind == Kind::Normal) {
+            let banned = ["tokio", "quinn", "hyper", "axum", "hearth-text", "hearth-link"];
+            assert!(!banned.contains(&dependency.name.as_str()), "{} leans on {}", manifest.name, dependency.name);
+        }
+    }
+    for source in Source::all().iter().filter(|source| source.is_under("agent/store/src")) {
+        for pattern in ["net::", "async fn", ".await", "process::", "env::var"] {
+            source.assert_lacks(pattern, "the store keeps what it is handed on this disk and does nothing else");
+        }
+    }
+}
+
+#[test]
 fn core_text_and_simd_are_pure() {
     let impure = [
         ("SystemTime", "time is handed in as a `Moment`"),
@@ -263,6 +279,7 @@ fn every_room_says_what_belongs_in_it() {
         "link",
         "agent",
         "agent/search",
+        "agent/store",
         "coordinator",
         "wasm-plugins",
         "firmware-manifests",

@@ -30,8 +30,8 @@ use crate::{
     },
     capture::{Captured, Fingerprint, Format, display_name, path_name},
     cli::{bytes, count},
-    store::{Position, StoreError, disk_usage, entropy},
 };
+use hearth_store::{Position, StoreError, disk_usage, entropy};
 
 /// One line of an import.
 const LINE_MAX: u64 = 32 << 20;
@@ -642,7 +642,7 @@ impl super::Shared {
     /// Jobs that were tried too often.
     pub(crate) fn dead_jobs(&self) -> Result<u64, StoreError> {
         let mut dead = 0;
-        for job in self.state.iter::<super::record::JobRecord>(crate::store::Tree::Job) {
+        for job in self.state.iter::<super::record::JobRecord>(hearth_store::Tree::Job) {
             dead += u64::from(matches!(job?.1.state, hearth_core::job::State::Dead { .. }));
         }
         Ok(dead)

@@ -18,7 +18,7 @@ use super::{
     Entry, NodeError, Shared, lock, now,
     record::{ChunkRecord, JobRecord, VectorRow, Vectors},
 };
-use crate::store::{Batch, StoreError, Tree};
+use hearth_store::{Batch, StoreError, Tree};
 
 /// A worker takes documents of about so many passages at once: a few seconds of work.
 const TAKE_PASSAGES: usize = 48;

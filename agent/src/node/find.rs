@@ -20,8 +20,8 @@ use super::{
 use crate::{
     ask::{BatchFound, BatchQuery, Filter, Found, Hit, Lineage, Mode, Parts, Query},
     capture::path_name,
-    store::{StoreError, Tree},
 };
+use hearth_store::{StoreError, Tree};
 
 /// Queries longer than this are cut: the model reads no more.
 const QUERY_CHARS: usize = 2_000;
@@ -217,7 +217,7 @@ impl Shared {
         lock(&self.notices).push("the vector index was damaged and was made anew from the log".into());
         vectors.reset()?;
         let slots = self.keys.all()?;
-        self.log.replay(crate::store::Position::BEGIN, |_, segment| {
+        self.log.replay(hearth_store::Position::BEGIN, |_, segment| {
             for change in self.open_changes(&segment, &slots) {
                 if let super::Change::Embedding { vectors: rows, .. } = change {
                     for row in rows.rows {

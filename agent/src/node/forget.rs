@@ -13,10 +13,8 @@ use super::{
     record::{ChunkRecord, ForgottenTags, ItemRecord},
     view::UNPURGED,
 };
-use crate::{
-    ask::{Failure, FailureKind, Forget, Forgotten, Mode},
-    store::{Batch, Position, State, StoreError, Tree, is_disk_full},
-};
+use crate::ask::{Failure, FailureKind, Forget, Forgotten, Mode};
+use hearth_store::{Batch, Position, State, StoreError, Tree, is_disk_full};
 
 const TITLES: usize = 10;
 /// What is gone from its source leaves the index files after so long; writing them anew for each file would never end.
@@ -204,8 +202,9 @@ impl Shared {
         let pruned = self.prune(&mut writer).and_then(|()| if from_indexes { self.purge(&mut writer) } else { Ok(()) });
         match pruned {
             Err(_) if is_disk_full(self.folder.root()) => {
-                let notice = "something was forgotten on a full disk: its keys are destroyed, its sealed bytes are removed once there is room";
-                lock(&self.notices).push(notice.into());
+                self.notice(
+                    "something was forgotten on a full disk: its keys are destroyed, its sealed bytes are removed once there is room",
+                );
                 Ok(())
             }
             other => other,
@@ -229,21 +228,28 @@ impl Shared {
 
     /// Replaces what belongs to no document any more by its hashes, in the log.
     fn prune(&self, writer: &mut Writer) -> Result<(), NodeError> {
-        let mut batch = Batch::default();
         let mut positions = Vec::new();
         for dead in self.state.iter::<()>(Tree::Dead) {
             let (key, ()) = dead?;
             let number = <[u8; 8]>::try_from(&key[..]).map_err(|_| StoreError::Damaged("a record of the state"))?;
             positions.push(Position::from_u64(u64::from_be_bytes(number)));
-            batch.remove(Tree::Dead, &key);
         }
         if positions.is_empty() {
             return Ok(());
         }
-        writer.log.prune(&positions, |change| {
+        let left = writer.log.prune(&positions, |change| {
             let of_document = matches!(change.kind, Kind::Document | Kind::Embedding | Kind::Rename);
             of_document && matches!(self.document(change.document), Ok(None))
         })?;
+        let mut batch = Batch::default();
+        for position in positions.iter().filter(|position| !left.contains(position)) {
+            batch.remove(Tree::Dead, &position.as_u64().to_be_bytes());
+        }
+        if !left.is_empty() {
+            self.notice(
+                "something that was forgotten lies in a log file that is damaged: its keys are destroyed, its sealed bytes stay there; `hearth doctor` names the file",
+            );
+        }
         Ok(self.state.apply(batch)?)
     }
 

@@ -26,8 +26,8 @@ use super::{
 use crate::{
     ask::{Indexed, Skipped},
     capture::{Candidate, Captured, Format, display_name, lies_in},
-    store::{StoreError, Tree, entropy},
 };
+use hearth_store::{StoreError, Tree, entropy};
 
 /// Things that wait to be stored; each is one file's text.
 const QUEUE: usize = 32;

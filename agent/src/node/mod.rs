@@ -46,12 +46,10 @@ use self::{
     vectors::VectorIndex,
     view::{Change, Effects},
 };
-use crate::{
-    capture::{Limits, Watching},
-    store::{
-        AuditLog, Folder, Identity, KeyReader, Keys, Log, LogReader, Position, Slot, State, StoreError, Tree, entropy,
-        is_disk_full,
-    },
+use crate::capture::{Limits, Watching};
+use hearth_store::{
+    AuditLog, Folder, Identity, KeyReader, Keys, Log, LogReader, Position, Slot, State, StoreError, Tree, entropy,
+    is_disk_full,
 };
 
 /// How a node is to work.
@@ -288,6 +286,14 @@ impl Shared {
     /// The sessions and the hold as they are now.
     pub(crate) fn gate(&self) -> Gate {
         self.gate.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Tells a person, once.
+    pub(crate) fn notice(&self, sentence: &str) {
+        let mut notices = lock(&self.notices);
+        if !notices.iter().any(|notice| notice == sentence) {
+            notices.push(sentence.to_owned());
+        }
     }
 
     /// Whether what happened at this moment stays out for good.
@@ -601,7 +607,7 @@ impl Shared {
             }
         }
         if known_model.as_deref() != Some(self.model.id()) {
-            let mut batch = crate::store::Batch::default();
+            let mut batch = hearth_store::Batch::default();
             batch.put(Tree::Meta, MODEL, &self.model.id());
             self.state.apply(batch)?;
         }

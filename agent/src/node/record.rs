@@ -15,10 +15,8 @@ use hearth_core::{
 use hearth_text::Redacted;
 use minicbor::{Decode, Encode};
 
-use crate::{
-    capture::Fingerprint,
-    store::{Position, Slot, StoreError},
-};
+use crate::capture::Fingerprint;
+use hearth_store::{Position, Slot, StoreError};
 
 /// What is known of a captured thing besides its text. Every word in it is redacted, but for the names its source knows it by,
 /// which are sealed wherever they rest and shown to nobody but its owner.

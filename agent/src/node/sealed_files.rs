@@ -10,7 +10,7 @@ use std::{
 
 use hearth_search::files::{Files, NewFile, OpenFile};
 
-use crate::store::{BlockFile, BlockWriter};
+use hearth_store::{BlockFile, BlockWriter};
 
 /// Files in one folder, each sealed with a key of its own.
 pub(crate) struct SealedFiles {

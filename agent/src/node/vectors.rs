@@ -13,7 +13,7 @@ use hearth_search::Vectors;
 use minicbor::{Decode, Encode};
 
 use super::sealed_files::write_sealed;
-use crate::store::{BlockFile, Position, StoreError};
+use hearth_store::{BlockFile, Position, StoreError};
 
 /// More files than this are merged into one.
 const FILES_MAX: usize = 8;

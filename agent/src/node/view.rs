@@ -11,7 +11,7 @@ use minicbor::{Decode, Encode};
 use super::record::{
     Body, ChunkRecord, DocumentRecord, ForgottenTags, ItemRecord, JobRecord, Renamed, Totals, Vectors,
 };
-use crate::store::{Batch, Position, Slot, State, StoreError, Tree};
+use hearth_store::{Batch, Position, Slot, State, StoreError, Tree};
 
 pub(crate) const CURSOR: &[u8] = b"cursor";
 pub(crate) const GATE: &[u8] = b"gate";

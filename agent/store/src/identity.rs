@@ -7,7 +7,7 @@ use hearth_core::{DeviceId, SpaceId, seal::SpaceKey};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use super::{Folder, StoreError, write_atomic};
+use crate::{Folder, StoreError, write_atomic};
 
 /// Fresh entropy from the operating system.
 ///
@@ -92,7 +92,7 @@ fn secret(path: &Path) -> Result<Zeroizing<[u8; 32]>, StoreError> {
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
-    use super::*;
+    use crate::*;
 
     #[test]
     fn keys_are_made_once_private_and_never_anew_over_sealed_data() {

@@ -10,7 +10,7 @@ use std::{
 
 use rustix::fs::FlockOperation;
 
-use super::StoreError;
+use crate::StoreError;
 
 /// The format of data folders that this program writes.
 pub const SCHEMA: u32 = 1;
@@ -176,7 +176,7 @@ pub fn disk_usage(path: &Path) -> u64 {
 mod tests {
     use std::os::unix::fs::MetadataExt;
 
-    use super::*;
+    use crate::*;
 
     #[test]
     fn one_process_at_a_time_and_only_folders_of_ours() {

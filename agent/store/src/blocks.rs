@@ -20,7 +20,7 @@ use chacha20poly1305::XChaCha20Poly1305;
 use hkdf::Hkdf;
 use sha2::Sha256;
 
-use super::entropy;
+use crate::entropy;
 
 const MAGIC: &[u8; 7] = b"hearth\x02";
 /// `[magic 7][cipher 1][salt 32]`
@@ -234,7 +234,7 @@ impl BlockFile {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::*;
 
     const KEY: [u8; 32] = [3; 32];
 

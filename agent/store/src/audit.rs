@@ -16,7 +16,7 @@ use hearth_core::{
     seal::SpaceKey,
 };
 
-use super::{StoreError, entropy};
+use crate::{StoreError, entropy};
 
 const ENTRY_MAX: usize = 64 << 10;
 
@@ -128,7 +128,7 @@ impl AuditLog {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::*;
 
     const SPACE: SpaceId = SpaceId::from_bytes([1; 16]);
 

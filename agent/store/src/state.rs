@@ -18,7 +18,7 @@ use chacha20poly1305::{
 };
 use hearth_core::{Moment, SpaceId, id::NamingKey, seal::SpaceKey};
 
-use super::{StoreError, entropy, is_disk_full};
+use crate::{StoreError, entropy, is_disk_full};
 
 /// The format of the records; another one is thrown away and made anew from the log.
 const SCHEMA: u32 = 2;
@@ -293,7 +293,7 @@ fn from_sled(error: sled::Error) -> StoreError {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::*;
 
     const SPACE: SpaceId = SpaceId::from_bytes([1; 16]);
     const NOW: Moment = Moment::from_millis(7);

@@ -15,7 +15,7 @@ use hearth_core::{
     seal::{DocumentKey, SpaceKey},
 };
 
-use super::{StoreError, entropy, write_atomic};
+use crate::{StoreError, entropy, write_atomic};
 
 /// `[document 16][space 16][wrapped 72][CRC-32C 4]`
 const SLOT: usize = 108;
@@ -197,7 +197,7 @@ fn parse(slot: &[u8]) -> Option<(DocumentId, SpaceId)> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::*;
 
     const SPACE: SpaceId = SpaceId::from_bytes([1; 16]);
 

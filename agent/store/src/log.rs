@@ -22,7 +22,7 @@ use hearth_core::{
 };
 use minicbor::{Decode, Encode};
 
-use super::{StoreError, write_atomic};
+use crate::{StoreError, write_atomic};
 
 const FILE_BYTES: u64 = 16 << 20;
 const FRAME: u64 = 8;
@@ -299,44 +299,66 @@ impl Log {
         Arc::clone(&self.reader)
     }
 
-    /// Replaces the changes that `gone` picks by their hashes, in these segments' files, each written anew and renamed over.
+    /// Replaces the changes that `gone` picks by their hashes, in these segments' files, each written anew and renamed over. A file that
+    /// is damaged or cannot be read is left as it is; returns the segments that lie in such files.
     ///
     /// # Errors
-    /// When a file cannot be read or written; it is then as it was.
-    pub fn prune(&mut self, segments: &[Position], gone: impl Fn(&Logged<'_>) -> bool) -> Result<(), StoreError> {
-        let what = "pruning the log";
-        let mut files: BTreeMap<(usize, u32), Vec<u32>> = BTreeMap::new();
+    /// When the disk is full; the file that was being written is then as it was.
+    pub fn prune(
+        &mut self,
+        segments: &[Position],
+        gone: impl Fn(&Logged<'_>) -> bool,
+    ) -> Result<Vec<Position>, StoreError> {
+        let mut files: BTreeMap<(usize, u32), Vec<Position>> = BTreeMap::new();
         for position in segments {
-            files.entry((position.life(), position.file())).or_default().push(position.ordinal());
+            files.entry((position.life(), position.file())).or_default().push(*position);
         }
-        for ((life, file_no), ordinals) in files {
-            let path = file_path(&self.reader.life(life)?.dir, file_no);
-            let mut file = File::open(&path).map_err(StoreError::io(what))?;
-            let mut anew = Vec::new();
-            for (ordinal, offset) in (0_u32..).zip(frame_offsets(&mut file).map_err(StoreError::io(what))?) {
-                let bytes = read_frame(&mut file, offset).map_err(StoreError::io(what))?;
-                let mut bytes = bytes.ok_or(StoreError::Damaged("a segment of the log"))?;
-                if ordinals.contains(&ordinal) {
-                    let mut segment = Segment::open(&bytes)?;
-                    if segment.prune(&gone) {
-                        bytes = segment.encode();
-                    }
+        let mut left = Vec::new();
+        for ((life, file_no), positions) in files {
+            let ordinals: Vec<u32> = positions.iter().map(|position| position.ordinal()).collect();
+            match self.prune_file(life, file_no, &ordinals, &gone) {
+                Err(error) if error.is_full() => return Err(error),
+                Err(_) => left.extend(positions),
+                Ok(()) => {}
+            }
+        }
+        self.note_tip()?;
+        Ok(left)
+    }
+
+    fn prune_file(
+        &mut self,
+        life: usize,
+        file_no: u32,
+        ordinals: &[u32],
+        gone: &impl Fn(&Logged<'_>) -> bool,
+    ) -> Result<(), StoreError> {
+        let what = "pruning the log";
+        let path = file_path(&self.reader.life(life)?.dir, file_no);
+        let mut file = File::open(&path).map_err(StoreError::io(what))?;
+        let mut anew = Vec::new();
+        for (ordinal, offset) in (0_u32..).zip(frame_offsets(&mut file).map_err(StoreError::io(what))?) {
+            let bytes = read_frame(&mut file, offset).map_err(StoreError::io(what))?;
+            let mut bytes = bytes.ok_or(StoreError::Damaged("a segment of the log"))?;
+            if ordinals.contains(&ordinal) {
+                let mut segment = Segment::open(&bytes)?;
+                if segment.prune(gone) {
+                    bytes = segment.encode();
                 }
-                anew.extend(u32::try_from(bytes.len()).expect("a segment is below 4 GiB").to_le_bytes());
-                anew.extend(crc32c::crc32c(&bytes).to_le_bytes());
-                anew.extend(bytes);
             }
-            // The note of the end names offsets that are about to move.
-            let _ = fs::remove_file(self.tip_path());
-            write_atomic(&path, &anew)?;
-            self.reader.offsets.lock().expect("no holder panics").remove(&(life, file_no));
-            if let Some(end) = self.end.as_mut().filter(|end| life + 1 == self.reader.count() && end.file_no == file_no)
-            {
-                end.file = OpenOptions::new().read(true).write(true).open(&path).map_err(StoreError::io(what))?;
-                end.offset = anew.len() as u64;
-            }
+            anew.extend(u32::try_from(bytes.len()).expect("a segment is below 4 GiB").to_le_bytes());
+            anew.extend(crc32c::crc32c(&bytes).to_le_bytes());
+            anew.extend(bytes);
         }
-        self.note_tip()
+        // The note of the end names offsets that are about to move.
+        let _ = fs::remove_file(self.tip_path());
+        write_atomic(&path, &anew)?;
+        self.reader.offsets.lock().expect("no holder panics").remove(&(life, file_no));
+        if let Some(end) = self.end.as_mut().filter(|end| life + 1 == self.reader.count() && end.file_no == file_no) {
+            end.file = OpenOptions::new().read(true).write(true).open(&path).map_err(StoreError::io(what))?;
+            end.offset = anew.len() as u64;
+        }
+        Ok(())
     }
 
     /// Notes where the end is; called when the node goes to rest.
@@ -571,7 +593,7 @@ fn read_frame(file: &mut File, offset: u64) -> io::Result<Option<Vec<u8>>> {
 mod tests {
     use hearth_core::{DocumentId, delta::Tombstone};
 
-    use super::*;
+    use crate::*;
 
     const NOW: Moment = Moment::from_millis(1_000);
 
@@ -614,6 +636,31 @@ mod tests {
         assert_eq!(documents(&log, positions[3]), [3, 4, 5]);
         assert!(documents(&log, log.end()).is_empty());
         assert_eq!(log.reader.count(), 1, "one life: the log was continued");
+    }
+
+    #[test]
+    fn a_damaged_file_is_left_as_it_is_and_the_others_are_pruned() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let mut log = open(dir.path());
+        let old: Vec<Position> = (0..3).map(|n| append(&mut log, n)).collect();
+        let path = only_file(dir.path());
+        let mut bytes = fs::read(&path).expect("read");
+        let second = 8 + u32::from_le_bytes(bytes[..4].try_into().expect("four")) as usize;
+        bytes[second + 20] ^= 1;
+        fs::write(&path, &bytes).expect("damaged");
+        fs::remove_file(log.tip_path()).expect("removed");
+        drop(log);
+
+        let mut log = open(dir.path());
+        let new = append(&mut log, 9);
+        assert_eq!(log.reader.count(), 2, "another life");
+        let left = log.prune(&[old[0], new], |_| true).expect("there is room");
+        assert_eq!(left, [old[0]]);
+        assert_eq!(fs::read(&path).expect("read"), bytes, "left as it is");
+        assert!(log.reader().read(new).expect("read").changes().all(|(_, change)| change.is_none()), "pruned");
+        append(&mut log, 10);
+        drop(log);
+        assert_eq!(open(dir.path()).reader.count(), 2, "and the log goes on");
     }
 
     #[test]

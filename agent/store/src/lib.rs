@@ -2,6 +2,7 @@
 //!
 //! One folder, owned by one process at a time. Everything in it that came from a person is sealed; sled and the index hold nothing
 //! that the log and the keys could not bring back.
+#![forbid(unsafe_code)]
 
 mod audit;
 mod blocks;
