@@ -3,6 +3,7 @@
 //! The command, the socket and the page all speak these: a daemon answers them over its socket, and without one the command opens
 //! the data folder and answers them itself. Every string in an answer is redacted text.
 
+pub mod fleet;
 mod wire_path;
 
 use std::{collections::BTreeMap, path::PathBuf};
@@ -87,6 +88,15 @@ pub enum Ask {
         /// Which.
         session: SessionId,
     },
+    /// Give what a session captures, and has captured, to the fleet, or keep it here. Answer: [`Sessions`] with those that changed.
+    Share {
+        /// Which; all that are not secret, when absent.
+        session: Option<SessionId>,
+        /// To the fleet, or only here.
+        with_fleet: bool,
+    },
+    /// About the fleet. Answer: what each order says.
+    Fleet(fleet::Order),
     /// The sources and how far they have got. Answer: [`Sources`].
     Sources,
     /// Throw derived state away and make it anew from the log. Answer: [`Rebuilt`].
@@ -214,6 +224,9 @@ pub struct NewSession {
     pub keep_days: Option<u32>,
     /// End by itself after so many milliseconds.
     pub for_ms: Option<u64>,
+    /// Keep what it captures on this node, also when the node is in a fleet.
+    #[serde(default)]
+    pub here_only: bool,
 }
 
 /// How the node is.
@@ -233,6 +246,9 @@ pub struct Status {
     pub activity: String,
     /// Items.
     pub items: u64,
+    /// Of them, those that other nodes of the fleet captured.
+    #[serde(default)]
+    pub from_fleet: u64,
     /// Distinct passages.
     pub chunks: u64,
     /// Distinct passages with a vector.

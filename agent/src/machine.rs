@@ -23,14 +23,20 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    ask::{Answers, Ask, Failure, FailureKind, Rebuilt, Status, Stopping},
+    ask::{
+        Answers, Ask, Failure, FailureKind, Rebuilt, Status, Stopping,
+        fleet::{Invited, Link, Order},
+    },
     capture::{self, Files, Found, Limits, Options, Source, Watching, display_name},
     cli::{Agent, Daemon, Feature, FormatLine, Identity, Proposed, Running, Sample},
     commands::bench::Bench,
     config::{Backend, Config, IpPolicy},
     egress::EgressGate,
-    fleet::{self, Doing, FleetConfig, Standing},
-    node::{Node, Settings, Upkeep, now},
+    fleet::{
+        self, Doing, FleetConfig, Standing,
+        peers::{self, Peers},
+    },
+    node::{FleetError, Node, Settings, Upkeep, fleet::shown, now},
 };
 
 /// A sample looks no longer than this, and at no more files.
@@ -193,7 +199,7 @@ struct AtWork {
     answers: Arc<AtWorkAnswers>,
     device_key: String,
     upkeep: Option<JoinHandle<()>>,
-    fleet: Option<tokio::task::JoinHandle<()>>,
+    fleet: Vec<tokio::task::JoinHandle<()>>,
 }
 
 /// Answers of a daemon: the node's, and those that only a daemon can give.
@@ -203,6 +209,8 @@ struct AtWorkAnswers {
     stop: CancellationToken,
     standing: tokio::sync::watch::Receiver<Standing>,
     reports: bool,
+    peers: Arc<Peers>,
+    runtime: tokio::runtime::Handle,
 }
 
 impl AtWork {
@@ -235,12 +243,34 @@ impl AtWork {
                 .map_err(|error| Failure::new(FailureKind::Failed, format!("the system gives no thread: {error}")))?
         };
         let (standing, standing_seen) = tokio::sync::watch::channel(Standing::default());
-        let fleet = begin_reports(&config, &node, standing, &stop)?;
-        let answers =
-            AtWorkAnswers { local, started_at: now(), stop, standing: standing_seen, reports: fleet.is_some() };
+        let mut fleet: Vec<_> = begin_reports(&config, &node, standing, &stop)?.into_iter().collect();
+        let reports = !fleet.is_empty();
+        let peers = Peers::new(node.shared());
+        let permit = permit_members(&node);
+        fleet.push(tokio::spawn(peers::run(Arc::clone(&peers), config.fleet.listen.socket(), permit, stop.clone())));
+        let runtime = tokio::runtime::Handle::current();
+        let standing = standing_seen;
+        let answers = AtWorkAnswers { local, started_at: now(), stop, standing, reports, peers, runtime };
         let device_key = key_text(node.identity());
         Ok(Self { answers: Arc::new(answers), device_key, upkeep: Some(upkeep), fleet })
     }
+}
+
+/// Lets calls through to where members of the fleet were reached last, and to nobody else.
+fn permit_members(node: &Arc<Node>) -> peers::Permit {
+    let node = Arc::clone(node);
+    Box::new(move |host, port| {
+        let known = node.shared().membership();
+        let addresses = known.iter().flat_map(|membership| membership.addresses.values());
+        let allowed = addresses.filter_map(|address| allowed(address)).collect();
+        EgressGate::new(allowed, Arc::clone(&node)).permit(host, port, Purpose::Node)
+    })
+}
+
+fn allowed(address: &str) -> Option<Allowed> {
+    let (host, port) = address.rsplit_once(':')?;
+    let host = host.trim_matches(['[', ']']).to_owned();
+    Some(Allowed { host, port: port.parse().ok()?, purpose: Purpose::Node })
 }
 
 /// Reports to the coordinator that the configuration names, if it names one.
@@ -296,6 +326,9 @@ impl Answers for AtWorkAnswers {
                 Ok(serde_json::to_value(Stopping {}).expect("plain data"))
             }
             Ask::Rebuild => self.local.node()?.answer(Ask::Rebuild),
+            Ask::Fleet(Order::Show) => self.fleet(),
+            Ask::Fleet(Order::Invite) => self.invite(),
+            Ask::Fleet(Order::Join { code, at, device }) => self.join(&code, &at, &device),
             Ask::Status => {
                 let mut status: Status = self.local.node()?.status()?;
                 status.daemon = true;
@@ -312,6 +345,78 @@ impl Answers for AtWorkAnswers {
     }
 }
 
+impl AtWorkAnswers {
+    /// The fleet, with how the others are linked.
+    fn fleet(&self) -> Result<Value, Failure> {
+        let node = self.local.node()?;
+        let link = |device: &hearth_core::DeviceId| match self.peers.standing(device) {
+            peers::Standing::Linked(since) => Link::Linked { since },
+            peers::Standing::Waiting(reason, retry_at) => Link::Waiting { reason, retry_at },
+            peers::Standing::Unheard => Link::None,
+        };
+        Ok(serde_json::to_value(shown(&node.shared(), link)?).expect("plain data"))
+    }
+
+    fn invite(&self) -> Result<Value, Failure> {
+        let node = self.local.node()?.shared();
+        let membership = node.membership().ok_or(FleetError::None)?;
+        if !membership.fleet.is_admin(&node.identity.device) {
+            return Err(FleetError::NotAdmin.into());
+        }
+        let Some(port) = self.peers.port() else {
+            return Err(Failure::new(
+                FailureKind::Failed,
+                "this node cannot be reached by others: its port is taken; `fleet.listen` names another",
+            ));
+        };
+        let (code, until) = self.peers.invite();
+        let at = addresses().into_iter().map(|ip| std::net::SocketAddr::new(ip, port).to_string()).collect();
+        Ok(serde_json::to_value(Invited { code: code.to_string(), until, at }).expect("plain data"))
+    }
+
+    fn join(&self, code: &str, at: &str, device: &str) -> Result<Value, Failure> {
+        let usage = |message: String| Failure::new(FailureKind::Usage, message);
+        let code = code.parse().map_err(|error: hearth_core::fleet::words::WrongWords| usage(error.to_string()))?;
+        let node = self.local.node()?;
+        if let Some(membership) = node.shared().membership() {
+            return Err(FleetError::InOne(membership.fleet.name().to_owned()).into());
+        }
+        let to = allowed(at).ok_or_else(|| {
+            usage("write where the other device listens as `host:port`, as `hearth fleet invite` shows it".into())
+        })?;
+        let (host, port) = (to.host.clone(), to.port);
+        EgressGate::new(vec![to], Arc::clone(&node))
+            .permit(&host, port, Purpose::Node)
+            .map_err(|error| Failure::new(FailureKind::Denied, error))?;
+        self.runtime
+            .block_on(self.peers.join(&code, at, device))
+            .map_err(|error| Failure::new(FailureKind::Failed, error.to_string()))?;
+        self.fleet()
+    }
+}
+
+/// This machine's addresses that others may reach, those of networks at home first.
+fn addresses() -> Vec<std::net::IpAddr> {
+    let Ok(networks) = sysinfo::Networks::new_with_refreshed_list() else { return Vec::new() };
+    let mut found: Vec<std::net::IpAddr> = networks
+        .values()
+        .flat_map(|network| network.ip_networks())
+        .map(|network| network.addr)
+        .filter(|ip| match ip {
+            std::net::IpAddr::V4(ip) => !ip.is_link_local() && !ip.is_unspecified(),
+            std::net::IpAddr::V6(ip) => !ip.is_unicast_link_local() && !ip.is_unspecified(),
+        })
+        .collect();
+    // Somebody else's loopback is not ours; it is named only where there is nothing else.
+    if found.iter().any(|ip| !ip.is_loopback()) {
+        found.retain(|ip| !ip.is_loopback());
+    }
+    let at_home = |ip: &std::net::IpAddr| matches!(ip, std::net::IpAddr::V4(ip) if ip.is_private());
+    found.sort_by_key(|ip| (!at_home(ip), ip.is_ipv6(), *ip));
+    found.dedup();
+    found
+}
+
 impl Running for AtWork {
     fn answers(&self) -> Arc<dyn Answers> {
         Arc::clone(&self.answers) as Arc<dyn Answers>
@@ -323,9 +428,9 @@ impl Running for AtWork {
 
     fn finish(mut self: Box<Self>) -> Result<(), Failure> {
         self.answers.stop.cancel();
-        if let Some(fleet) = self.fleet.take() {
+        for task in self.fleet.drain(..) {
             // It holds the egress gate, and with it the node; it ends at its next await.
-            while !fleet.is_finished() {
+            while !task.is_finished() {
                 std::thread::sleep(Duration::from_millis(5));
             }
         }

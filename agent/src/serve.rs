@@ -113,6 +113,7 @@ const fn is_long(ask: &Ask) -> bool {
             | Ask::Export { .. }
             | Ask::Rebuild
             | Ask::Doctor
+            | Ask::Share { .. }
             | Ask::SearchBatch { .. }
     )
 }

@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 pub enum Purpose {
     /// Reports to, and later deltas through, the fleet's coordinator.
     Coordinator,
+    /// Another node of the fleet, or the one whose fleet this node is to join.
+    Node,
 }
 
 impl Purpose {
@@ -18,6 +20,7 @@ impl Purpose {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Coordinator => "coordinator",
+            Self::Node => "node",
         }
     }
 }

@@ -325,6 +325,18 @@ impl Chain {
         Self { author, incarnation, number: 0, seq: 0, head: GENESIS }
     }
 
+    /// Where a log stands right after this segment, whatever came before it.
+    pub fn right_after(segment: &Segment) -> Self {
+        let head = segment.head();
+        Self {
+            author: head.author,
+            incarnation: head.incarnation,
+            number: head.number + 1,
+            seq: head.first_seq + u64::from(head.count),
+            head: segment.digest(),
+        }
+    }
+
     /// Steps over a segment that continues this log.
     ///
     /// # Errors
@@ -339,9 +351,7 @@ impl Chain {
         if !continues {
             return Err(BadSegment::Gap);
         }
-        self.number += 1;
-        self.seq += u64::from(head.count);
-        self.head = segment.digest();
+        *self = Self::right_after(segment);
         Ok(())
     }
 }
@@ -358,6 +368,11 @@ impl Draft {
     /// Begins the segment after `chain`.
     pub const fn after(chain: Chain) -> Self {
         Self { chain, leaves: Vec::new(), bytes: 0 }
+    }
+
+    /// Which life of its author's log it goes on with.
+    pub const fn incarnation(&self) -> u64 {
+        self.chain.incarnation
     }
 
     /// The sequence number that the next change will take.

@@ -26,11 +26,24 @@ pub enum NotAFrame {
 
 /// The frame with this content, ready to be written.
 pub fn encode(content: &[u8]) -> Result<Vec<u8>, NotAFrame> {
-    let most = FRAME_MAX;
-    match u32::try_from(content.len()) {
+    Ok([&header(content.len(), FRAME_MAX)?, content].concat())
+}
+
+/// What announces so many bytes.
+pub fn header(length: usize, most: usize) -> Result<[u8; HEADER], NotAFrame> {
+    match u32::try_from(length) {
         Ok(0) => Err(NotAFrame::Empty),
-        Ok(length) if content.len() <= most => Ok([&length.to_be_bytes(), content].concat()),
-        _ => Err(NotAFrame::TooLong { declared: content.len(), most }),
+        Ok(announced) if length <= most => Ok(announced.to_be_bytes()),
+        _ => Err(NotAFrame::TooLong { declared: length, most }),
+    }
+}
+
+/// How many bytes a header announces.
+pub fn length(header: [u8; HEADER], most: usize) -> Result<usize, NotAFrame> {
+    match usize::try_from(u32::from_be_bytes(header)) {
+        Ok(0) => Err(NotAFrame::Empty),
+        Ok(length) if length <= most => Ok(length),
+        declared => Err(NotAFrame::TooLong { declared: declared.unwrap_or(usize::MAX), most }),
     }
 }
 

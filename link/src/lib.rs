@@ -18,4 +18,4 @@ pub use ed25519_dalek::VerifyingKey;
 pub use frame::FRAME_MAX;
 pub use identity::{Identity, NotAKey, Trust, key_from_text, key_text};
 pub use pipe::{Limits, Pipe};
-pub use quic::{Connector, Knock, Link, Listener};
+pub use quic::{Connector, Knock, Link, Listener, Receiving, Sending};

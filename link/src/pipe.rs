@@ -118,6 +118,10 @@ impl<R: AsyncRead + Unpin + Send, W: AsyncWrite + Unpin + Send> Framed<R, W> {
         }
     }
 
+    pub(crate) fn into_streams(self) -> (R, W) {
+        (self.reader, self.writer)
+    }
+
     pub(crate) fn writer_mut(&mut self) -> &mut W {
         &mut self.writer
     }

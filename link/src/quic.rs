@@ -13,14 +13,15 @@ use std::{
 use ed25519_dalek::VerifyingKey;
 use hearth_core::DeviceId;
 use quinn::{
-    ClientConfig, Connection, ConnectionError, Endpoint, EndpointConfig, IdleTimeout, Incoming, RecvStream, SendStream,
-    ServerConfig, TokioRuntime, TransportConfig, TransportErrorCode, VarInt,
+    ClientConfig, Connection, ConnectionError, Endpoint, EndpointConfig, IdleTimeout, Incoming, ReadExactError,
+    RecvStream, SendStream, ServerConfig, TokioRuntime, TransportConfig, TransportErrorCode, VarInt,
 };
 use rustls::pki_types::CertificateDer;
 use tokio::time::timeout;
 
 use crate::{
     close::{Close, LinkError},
+    frame,
     hello::{self, HELLO_MAX},
     identity::{Identity, NotAKey, Trust, from_spki, key_text},
     pipe::{Framed, Limits, Pipe},
@@ -107,18 +108,23 @@ impl Knock {
     }
 }
 
-/// Opens links to one peer, whose key is known beforehand.
+/// Opens links to peers whose keys are trusted beforehand.
 #[derive(Debug)]
 pub struct Connector {
     identity: Identity,
-    peer: VerifyingKey,
+    trust: Trust,
     limits: Limits,
 }
 
 impl Connector {
     /// Will connect as `identity`, and only to the holder of the key `peer`.
     pub fn new(identity: Identity, peer: VerifyingKey, limits: Limits) -> Self {
-        Self { identity, peer, limits }
+        Self::among(identity, Trust::only([peer]), limits)
+    }
+
+    /// Will connect as `identity`, to whoever holds a key that `trust` knows.
+    pub fn among(identity: Identity, trust: Trust, limits: Limits) -> Self {
+        Self { identity, trust, limits }
     }
 
     /// The key that it shows.
@@ -128,7 +134,7 @@ impl Connector {
 
     /// Opens a link from a fresh socket, within [`Limits::greeting`].
     pub async fn connect(&self, address: SocketAddr) -> Result<Link, LinkError> {
-        let crypto = tls::client(&self.identity, Trust::only([self.peer]));
+        let crypto = tls::client(&self.identity, self.trust.clone());
         let mut config = ClientConfig::new(Arc::new(crypto));
         config.transport_config(Arc::new(transport(self.limits, Some(self.limits.keep_alive))));
         let own = self.public();
@@ -183,6 +189,24 @@ impl Link {
         self.version
     }
 
+    /// What only the two ends of this connection know (RFC 8446 §7.5): whoever puts it under a MAC cannot be relayed.
+    pub fn channel(&self) -> [u8; 32] {
+        let mut channel = [0; 32];
+        self.connection
+            .export_keying_material(&mut channel, b"EXPORTER-hearth-channel", b"")
+            .expect("an established connection has an exporter, and 32 bytes are a length that it can give");
+        channel
+    }
+
+    /// Takes the link apart, so that sending and receiving do not wait for each other. Messages have up to `most` bytes from now on, and
+    /// `message_time` for all of one.
+    pub fn split(self, most: usize, message_time: Duration) -> (Sending, Receiving) {
+        let Self { connection, framed, endpoint, own, .. } = self;
+        let (receive, send) = framed.into_streams();
+        let whole = Whole { connection, _endpoint: endpoint, own, most, message_time };
+        (Sending { whole: whole.clone(), send }, Receiving { whole, receive })
+    }
+
     /// Closes the link and waits a moment until the peer knows.
     pub async fn finish(mut self, reason: Close) {
         self.close(reason);
@@ -224,6 +248,102 @@ impl Pipe for Link {
 
     fn close(&mut self, reason: Close) {
         self.connection.close(VarInt::from_u32(reason.code()), reason.to_string().as_bytes());
+    }
+}
+
+/// What both halves of a link share.
+#[derive(Clone, Debug)]
+struct Whole {
+    connection: Connection,
+    /// Kept open.
+    _endpoint: Option<Endpoint>,
+    own: Option<VerifyingKey>,
+    most: usize,
+    message_time: Duration,
+}
+
+impl Whole {
+    fn explain(&self, error: impl Into<io::Error>) -> LinkError {
+        match self.connection.close_reason() {
+            Some(reason) => told(reason, self.own.as_ref(), self.connection.remote_address()),
+            None => LinkError::Transport(error.into()),
+        }
+    }
+}
+
+/// The half of a link that sends.
+#[derive(Debug)]
+pub struct Sending {
+    whole: Whole,
+    send: SendStream,
+}
+
+impl Sending {
+    /// Sends one message. Given up half-way, nothing can be sent any more.
+    ///
+    /// # Errors
+    /// When it is empty or too long; when the peer is gone, or does not take it in time.
+    pub async fn send(&mut self, message: &[u8]) -> Result<(), LinkError> {
+        let length = frame::header(message.len(), self.whole.most)?;
+        let writing = async {
+            self.send.write_all(&length).await?;
+            self.send.write_all(message).await
+        };
+        match timeout(self.whole.message_time, writing).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(self.whole.explain(error)),
+            Err(_) => Err(LinkError::Slow),
+        }
+    }
+
+    /// Tells the peer why this is the end.
+    pub fn close(&self, reason: Close) {
+        self.whole.connection.close(VarInt::from_u32(reason.code()), reason.to_string().as_bytes());
+    }
+}
+
+/// The half of a link that receives.
+#[derive(Debug)]
+pub struct Receiving {
+    whole: Whole,
+    receive: RecvStream,
+}
+
+impl Receiving {
+    /// Waits for the next message. Given up half-way, nothing can be received any more.
+    ///
+    /// # Errors
+    /// When the peer is gone, announces more than was agreed, or is slow with the rest of a message.
+    pub async fn receive(&mut self) -> Result<Vec<u8>, LinkError> {
+        let mut header = [0; frame::HEADER];
+        self.receive.read_exact(&mut header).await.map_err(|error| self.ended(error))?;
+        let length = frame::length(header, self.whole.most)?;
+        // Room is made as bytes come, not as they are announced.
+        let mut message = Vec::with_capacity(length.min(64 << 10));
+        let reading = async {
+            while message.len() < length {
+                let chunk = self.receive.read_chunk(length - message.len(), true).await;
+                match chunk.map_err(|error| self.whole.explain(error))? {
+                    Some(chunk) => message.extend_from_slice(&chunk.bytes),
+                    None => return Err(LinkError::Ended),
+                }
+            }
+            Ok(())
+        };
+        timeout(self.whole.message_time, reading).await.map_err(|_| LinkError::Slow)??;
+        Ok(message)
+    }
+
+    fn ended(&self, error: ReadExactError) -> LinkError {
+        match error {
+            ReadExactError::FinishedEarly(_) => LinkError::Ended,
+            ReadExactError::ReadError(error) => self.whole.explain(error),
+        }
+    }
+
+    /// Tells the peer why this is the end.
+    pub fn close(&self, reason: Close) {
+        self.whole.connection.close(VarInt::from_u32(reason.code()), reason.to_string().as_bytes());
     }
 }
 

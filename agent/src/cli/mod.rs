@@ -27,10 +27,10 @@ pub use shell::{Busy, Ended, Outcome, Paint, Shell, Trouble, World, bytes, count
 pub(crate) use log::begin as begin_log;
 
 use crate::commands::{
-    audit::Audit, bench::BenchCommand, config::ConfigCommand, doctor::Doctor, features::Features, forget::Forget,
-    formats::Formats, hold, identity::IdentityCommand, index::Index, manual, redact::Redact, schema::SchemaCommand,
-    search::Search, session::SessionCommand, show, source::SourceCommand, state::StateCommand, status::Status,
-    stop::Stop, transfer, up::Up, why::Why,
+    audit::Audit, bench::BenchCommand, config::ConfigCommand, doctor::Doctor, features::Features, fleet,
+    forget::Forget, formats::Formats, hold, identity::IdentityCommand, index::Index, manual, redact::Redact,
+    schema::SchemaCommand, search::Search, session::SessionCommand, show, source::SourceCommand, state::StateCommand,
+    status::Status, stop::Stop, transfer, up::Up, why::Why,
 };
 
 /// Find what you wrote, read and ran, by meaning and by word
@@ -81,6 +81,8 @@ enum Command {
     Resume(hold::Resume),
     Forget(Forget),
     Session(SessionCommand),
+    Fleet(fleet::FleetCommand),
+    Join(fleet::Join),
     Source(SourceCommand),
     Formats(Formats),
     Features(Features),
@@ -114,6 +116,8 @@ impl Command {
             Self::Resume(command) => command.run(shell),
             Self::Forget(command) => command.run(shell),
             Self::Session(command) => command.run(shell),
+            Self::Fleet(command) => command.run(shell),
+            Self::Join(command) => command.run(shell),
             Self::Source(command) => command.run(shell),
             Self::Formats(command) => command.run(shell),
             Self::Features(command) => command.run(shell),

@@ -7,6 +7,7 @@ pub mod bench;
 pub mod config;
 pub mod doctor;
 pub mod features;
+pub mod fleet;
 pub mod forget;
 pub mod formats;
 pub mod hold;

@@ -30,6 +30,10 @@ enum Order {
     List,
     Open(Open),
     Close(Close),
+    /// Give what a session captures, and has captured, to the fleet
+    Share(Share),
+    /// Keep what a session captures on this node, and erase what it captured from the other devices
+    Unshare(Share),
 }
 
 /// Open a session
@@ -56,6 +60,9 @@ struct Open {
     /// End by itself after this time, such as 2h
     #[arg(long = "for", value_name = "DURATION")]
     duration: Option<Span>,
+    /// Keep what it captures on this node, also when the node is in a fleet
+    #[arg(long)]
+    here_only: bool,
 }
 
 /// End a session; what it captured stays
@@ -64,6 +71,17 @@ struct Close {
     /// Which
     #[arg(value_name = "ID")]
     session: SessionId,
+}
+
+/// Which sessions.
+#[derive(Debug, Args)]
+struct Share {
+    /// Which
+    #[arg(value_name = "ID", required_unless_present = "all")]
+    session: Option<SessionId>,
+    /// All sessions that are not secret
+    #[arg(long, conflicts_with = "session")]
+    all: bool,
 }
 
 /// How carefully to treat what is captured.
@@ -97,11 +115,18 @@ impl SessionCommand {
             Order::List => Ask::Sessions,
             Order::Open(open) => Ask::OpenSession(open.session(shell)?),
             Order::Close(close) => Ask::CloseSession { session: close.session },
+            Order::Share(share) => Ask::Share { session: share.session, with_fleet: true },
+            Order::Unshare(share) => Ask::Share { session: share.session, with_fleet: false },
         };
-        let sessions: Sessions = shell.ask(ask)?;
+        let changes = matches!(ask, Ask::Share { .. });
+        let sessions: Sessions = shell.ask_watched("sharing", ask)?;
         if shell.json {
             shell.document(&sessions)?;
             return Ok(Outcome::Done);
+        }
+        if sessions.sessions.is_empty() && changes {
+            shell.remark("nothing to change: it is so already");
+            return Ok(Outcome::Nothing);
         }
         if sessions.sessions.is_empty() {
             shell.remark("no session yet, so nothing is captured; `hearth up` proposes one");
@@ -129,6 +154,7 @@ impl Open {
             class: self.class.into(),
             keep_days: self.keep_days,
             for_ms: self.duration.map(Span::millis),
+            here_only: self.here_only,
         })
     }
 }
@@ -202,5 +228,10 @@ fn terms(shell: &Shell<'_>, session: &Session) -> String {
         session::Class::Private => "private",
         session::Class::Secret => "secret",
     };
-    format!("{class} · opened {} · {ends} · {kept}", when::date(session.opened_at, zone))
+    let home = match &session.visibility {
+        session::Visibility::ThisNode => "",
+        session::Visibility::Nodes(_) => " · on some devices of the fleet",
+        session::Visibility::Fleet => " · for the whole fleet",
+    };
+    format!("{class}{home} · opened {} · {ends} · {kept}", when::date(session.opened_at, zone))
 }

@@ -172,6 +172,7 @@ impl Up {
             class: hearth_core::session::Class::Private,
             keep_days: None,
             for_ms: None,
+            here_only: false,
         }
     }
 

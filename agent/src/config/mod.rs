@@ -21,7 +21,7 @@ mod mistake;
 mod units;
 
 pub use mistake::{Mistake, Mistakes};
-pub use units::{AbsolutePath, Hex32, HostPort, Loopback, NotSo, Size, Span, Threads};
+pub use units::{AbsolutePath, Hex32, HostPort, Listen, Loopback, NotSo, Size, Span, Threads};
 
 macro_rules! settings {
     ($($(#[doc = $about_section:literal])+ $section:ident: $Section:ident {
@@ -137,6 +137,11 @@ settings! {
         key: Option<Hex32> = None, shown "64 hexadecimal digits";
         /// How often this node reports.
         report_every: Span = Span::seconds(60), shown "span";
+    }
+    /// The other nodes of this node's fleet; nothing listens while it is in none.
+    fleet: Fleet {
+        /// Where this node listens for the others (UDP).
+        listen: Listen = Listen::FLEET, shown "address and port";
     }
     /// The log of the daemon, on standard error. It never holds text, names or queries.
     log: Log {

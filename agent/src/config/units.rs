@@ -266,6 +266,41 @@ impl fmt::Display for Loopback {
     }
 }
 
+/// An address of this machine and a port, such as `0.0.0.0:7845`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Listen(SocketAddr);
+
+written!(Listen, r"^([0-9.]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}$", "An address of this machine and a port");
+
+impl Listen {
+    /// Where nodes of a fleet usually listen: on every address.
+    pub const FLEET: Self = Self(SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 7845));
+
+    /// As the standard library's type.
+    pub const fn socket(self) -> SocketAddr {
+        self.0
+    }
+}
+
+impl FromStr for Listen {
+    type Err = NotSo;
+
+    fn from_str(text: &str) -> Result<Self, NotSo> {
+        text.parse().map(Self).map_err(|_| {
+            NotSo(format!(
+                "{} is not an address and a port; write 0.0.0.0:7845 for every address, or one of this machine's",
+                quoted(text)
+            ))
+        })
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// A host and a port, such as `nas.local:7843`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct HostPort {

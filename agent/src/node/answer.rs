@@ -19,6 +19,7 @@ use sha2::{Digest, Sha256};
 use super::{
     Node, NodeError,
     find::{public_chunk, public_item},
+    fleet,
     forget::ForgetError,
     intake::{Read, Ticket, Work, skip},
     lock, now,
@@ -88,6 +89,8 @@ impl Answers for Node {
             Ask::Sessions => json(&Sessions { sessions: self.shared.gate().sessions().cloned().collect() }),
             Ask::OpenSession(terms) => json(&Sessions { sessions: vec![self.open_session(&terms)?] }),
             Ask::CloseSession { session } => json(&self.close_session(session)?),
+            Ask::Share { session, with_fleet } => json(&self.share(session, with_fleet)?),
+            Ask::Fleet(order) => fleet::answer(&self.shared, order),
             Ask::Sources => json(&self.list_sources()?),
             Ask::Audit { last } => {
                 let (mut entries, broken) = self.shared.read_audit()?;
@@ -104,7 +107,7 @@ impl Answers for Node {
     }
 }
 
-fn json(answer: &impl Serialize) -> Result<Value, Failure> {
+pub(super) fn json(answer: &impl Serialize) -> Result<Value, Failure> {
     serde_json::to_value(answer)
         .map_err(|error| Failure::new(FailureKind::Failed, format!("the answer could not be written: {error}")))
 }
@@ -144,6 +147,7 @@ impl Node {
             hold: self.shared.gate().hold(),
             activity: activity.into(),
             items: totals.items,
+            from_fleet: totals.foreign,
             chunks: totals.chunks,
             embedded: totals.embedded,
             pending: totals.pending,
@@ -197,6 +201,7 @@ impl Node {
                 class: session::Class::default(),
                 keep_days: None,
                 for_ms: None,
+                here_only: false,
             })?;
         }
         let queue = self.intake.queue();
@@ -248,6 +253,7 @@ impl Node {
                 class: session::Class::default(),
                 keep_days: None,
                 for_ms: None,
+                here_only: false,
             })?;
         }
         let ticket = Arc::new(Ticket::default());
@@ -489,7 +495,14 @@ impl Node {
             },
             class: terms.class,
             keep_days: terms.keep_days,
-            visibility: session::Visibility::default(),
+            visibility: if self.shared.membership().is_some()
+                && !terms.here_only
+                && terms.class != session::Class::Secret
+            {
+                session::Visibility::Fleet
+            } else {
+                session::Visibility::ThisNode
+            },
             opened_at: at,
             expires_at: terms.for_ms.map(|ms| at + Duration::from_millis(ms)),
             state: session::State::Open,
@@ -498,6 +511,39 @@ impl Node {
         self.shared.audit(audit::Event::SessionOpened { session: session.id })?;
         self.sources.look_again();
         Ok(session)
+    }
+
+    /// Gives sessions to the fleet, or takes them back, with all that they captured.
+    fn share(&self, session: Option<SessionId>, with_fleet: bool) -> Result<Sessions, Failure> {
+        if with_fleet && self.shared.membership().is_none() {
+            return Err(super::FleetError::None.into());
+        }
+        let visibility = if with_fleet { session::Visibility::Fleet } else { session::Visibility::ThisNode };
+        let known: Vec<session::Session> = self.shared.gate().sessions().cloned().collect();
+        let meant: Vec<session::Session> = match session {
+            Some(id) => vec![known.into_iter().find(|session| session.id == id).ok_or_else(no_such_session)?],
+            None => known.into_iter().filter(|session| session.class != session::Class::Secret).collect(),
+        };
+        if with_fleet && meant.iter().any(|session| session.class == session::Class::Secret) {
+            return Err(Failure::new(
+                FailureKind::Denied,
+                "a secret session stays on its node; open another one for what the fleet may have",
+            ));
+        }
+        let changed: Vec<session::Session> = meant
+            .into_iter()
+            .filter(|session| session.visibility != visibility)
+            .map(|session| session::Session { visibility: visibility.clone(), ..session })
+            .collect();
+        for session in &changed {
+            self.shared.change_gate(|gate| gate.put(session.clone()))?;
+            self.shared.audit(audit::Event::SessionState {
+                session: session.id,
+                state: if with_fleet { "shared with the fleet" } else { "kept on this node" }.into(),
+            })?;
+        }
+        self.shared.settle_homes()?;
+        Ok(Sessions { sessions: changed })
     }
 
     fn close_session(&self, id: SessionId) -> Result<Sessions, Failure> {
@@ -533,11 +579,11 @@ impl Node {
             checks.push(Check { name: name.into(), ok, says: result.unwrap_or_else(|why| why) });
         };
         let (mut segments, mut changes, mut vectors) = (0_u64, 0_u64, 0_u64);
-        let slots = self.shared.keys.all()?;
+        let slots = self.shared.slots()?;
         let replayed = self.shared.log.replay(Position::BEGIN, |_, segment| {
             segments += 1;
             changes += segment.changes().count() as u64;
-            for change in self.shared.open_changes(&segment, &slots) {
+            for change in self.shared.open_changes(&segment, |document| slots.get(&document).copied()) {
                 if let super::Change::Embedding { vectors: rows, .. } = change {
                     vectors += rows.rows.len() as u64;
                 }

@@ -216,9 +216,9 @@ impl Shared {
         }
         lock(&self.notices).push("the vector index was damaged and was made anew from the log".into());
         vectors.reset()?;
-        let slots = self.keys.all()?;
+        let slots = self.slots()?;
         self.log.replay(hearth_store::Position::BEGIN, |_, segment| {
-            for change in self.open_changes(&segment, &slots) {
+            for change in self.open_changes(&segment, |document| slots.get(&document).copied()) {
                 if let super::Change::Embedding { vectors: rows, .. } = change {
                     for row in rows.rows {
                         let known = self.state.get::<ChunkRecord>(Tree::Chunk, row.chunk.as_bytes())?.is_some();
@@ -275,7 +275,7 @@ impl Shared {
         let heading = passage.map(|passage| passage.heading.clone()).unwrap_or_default();
         Ok(Some(Hit {
             id: public_id(&item),
-            node: self.identity.device,
+            node: item.node.unwrap_or(self.identity.device),
             session: item.meta.session,
             source: item.meta.source.clone(),
             path: item.meta.path.clone(),
@@ -342,7 +342,7 @@ pub(crate) fn public_item(shared: &Shared, item: &ItemRecord) -> hearth_core::sc
         id: item.meta.item,
         external_id: item.meta.external.clone(),
         space: shared.identity.space,
-        node: shared.identity.device,
+        node: item.node.unwrap_or(shared.identity.device),
         session: item.meta.session,
         source: item.meta.source.clone(),
         path: item.meta.path.clone(),

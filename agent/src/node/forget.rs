@@ -95,8 +95,9 @@ impl Shared {
             Forget::Last { ms } => {
                 let since = now() - Duration::from_millis(*ms);
                 self.each_item(|item| {
-                    // A clock that was set back leaves captures in the future; those are recent, too.
-                    if item.meta.captured_at >= since {
+                    // A clock that was set back leaves captures in the future; those are recent, too. What others captured is not
+                    // what was done here just now.
+                    if item.node.is_none() && item.meta.captured_at >= since {
                         items.push(item);
                     }
                     Ok(())
@@ -153,7 +154,7 @@ impl Shared {
         let documents = items.iter().flat_map(|item| item.older.iter().copied().chain([item.document])).collect();
         // First of all, so that a scan does not bring them back: their files may still be there.
         let tag = |item: &ItemRecord| self.forgotten_tag(&item.meta.source, &item.meta.name, &item.meta.content);
-        let tags: Vec<_> = items.iter().map(tag).collect();
+        let tags: Vec<_> = items.iter().filter(|item| item.node.is_none()).map(tag).collect();
         for tags in tags.chunks(1_000) {
             self.commit(&mut self.writer(), vec![Entry::Forgotten(ForgottenTags(tags.to_vec()))])?;
         }
@@ -170,15 +171,20 @@ impl Shared {
         self.erase_documents(older, false)
     }
 
-    /// Erases keys that belong to no document: a crash came between a tombstone and its key, or between a key and its document.
+    /// Erases keys that belong to no document: a crash came between a tombstone and its key, or between a key and its document, or
+    /// while a key came in that was there already.
     pub(crate) fn sweep_keys(&self) -> Result<(), NodeError> {
         let mut writer = self.writer();
         if writer.behind {
             return Ok(());
         }
         let mut stray = Vec::new();
-        for (document, (_, slot)) in self.keys.all()? {
-            if self.document(document)?.is_none() {
+        for (document, _, slot) in self.keys.all()? {
+            let owner = match self.document(document)? {
+                Some(record) => Some(record.slot),
+                None => self.state.get(Tree::Ahead, document.as_bytes())?,
+            };
+            if owner != Some(slot) {
                 stray.push(slot);
             }
         }
@@ -227,7 +233,7 @@ impl Shared {
     }
 
     /// Replaces what belongs to no document any more by its hashes, in the log.
-    fn prune(&self, writer: &mut Writer) -> Result<(), NodeError> {
+    pub(super) fn prune(&self, writer: &mut Writer) -> Result<(), NodeError> {
         let mut positions = Vec::new();
         for dead in self.state.iter::<()>(Tree::Dead) {
             let (key, ()) = dead?;
@@ -254,7 +260,7 @@ impl Shared {
     }
 
     /// Writes the index files anew without what is gone.
-    fn purge(&self, writer: &mut Writer) -> Result<(), NodeError> {
+    pub(super) fn purge(&self, writer: &mut Writer) -> Result<(), NodeError> {
         self.commit_words(writer)?;
         writer.keyword.purge()?;
         let end = writer.log.end();

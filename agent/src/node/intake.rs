@@ -302,6 +302,7 @@ impl Line {
         if let Some(known) = &known
             && known.meta.content == content
             && known.meta.format == format
+            && shared.is_at_home(known, permit.session())?
         {
             if let Some(ticket) = &ticket {
                 ticket.count(&name, u64::from(known.passages), &known.meta.redactions);
@@ -418,14 +419,15 @@ impl Line {
             fingerprint: to.fingerprint,
             modified_at: to.modified,
             session: permit.session(),
-            ..known.meta
+            ..known.meta.clone()
         };
-        self.enter(
-            to.name.clone(),
-            Entry::Rename { document: known.document, renamed: Box::new(Renamed { meta }) },
-            512,
-            None,
-        );
+        let stays = self.shared.is_at_home(&known, permit.session())?;
+        let entry = if stays {
+            Entry::Rename { document: known.document, renamed: Box::new(Renamed { meta }) }
+        } else {
+            self.shared.moved(&known, meta)?
+        };
+        self.enter(to.name.clone(), entry, 512, None);
         Ok(())
     }
 
@@ -437,7 +439,7 @@ impl Line {
         if folder {
             for item in self.shared.state.iter::<ItemRecord>(Tree::Item) {
                 let (_, item) = item?;
-                if item.meta.source == source && lies_in(&item.meta.name, name) {
+                if item.node.is_none() && item.meta.source == source && lies_in(&item.meta.name, name) {
                     items.push(item);
                 }
             }
@@ -455,7 +457,7 @@ impl Shared {
         let mut known = Vec::new();
         for item in self.state.iter::<ItemRecord>(Tree::Item) {
             let (_, item) = item?;
-            if item.meta.source == source {
+            if item.node.is_none() && item.meta.source == source {
                 known.push(crate::capture::Known { name: item.meta.name, fingerprint: item.meta.fingerprint });
             }
         }

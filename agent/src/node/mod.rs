@@ -5,9 +5,12 @@
 
 mod answer;
 mod embedding;
+mod federation;
 mod find;
+pub(crate) mod fleet;
 mod forget;
 mod intake;
+mod membership;
 mod record;
 mod sealed_files;
 mod sources;
@@ -37,14 +40,16 @@ use hearth_search::{ChunkDoc, Keyword, Model};
 use hearth_text::{Policy, Rules};
 
 pub use embedding::Embedding;
+pub(crate) use federation::{FleetError, News, ToStore, name_of};
 pub use find::Finder;
+pub(crate) use membership::{Membership, wrap_secret};
 pub use upkeep::Upkeep;
 
 use self::{
     record::{Body, DocumentRecord, Encoded, ForgottenTags, ItemRecord, Renamed, Totals, Vectors},
     sealed_files::SealedFiles,
     vectors::VectorIndex,
-    view::{Change, Effects},
+    view::{Arrival, Change, Effects, Origin},
 };
 use crate::capture::{Limits, Watching};
 use hearth_store::{
@@ -140,6 +145,8 @@ pub(crate) struct Shared {
     pub(crate) notices: Mutex<Vec<String>>,
     pub(crate) skipped: Mutex<BTreeMap<String, BTreeMap<String, u64>>>,
     pub(crate) denied: Mutex<HashMap<String, u64>>,
+    membership: RwLock<Option<Arc<Membership>>>,
+    news: tokio::sync::broadcast::Sender<News>,
     writer: Mutex<Writer>,
 }
 
@@ -208,6 +215,11 @@ impl Node {
         Ok(Self { shared, intake, embedding, sources })
     }
 
+    /// What its parts work with; for those that run beside it and end before it does.
+    pub(crate) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+
     /// This node's identity.
     pub fn identity(&self) -> &Identity {
         &self.shared.identity
@@ -242,6 +254,7 @@ impl Shared {
         let folder = Folder::open(root)?;
         let identity = Identity::open(&folder)?;
         let (space, at) = (identity.space, now());
+        let membership = Membership::read(&federation::membership_path(&folder), &identity.signing)?;
         let log = Log::open(&folder.part("log"), identity.signing.clone(), identity.fleet(), at)?;
         let keys = Keys::open(folder.part("keys"), identity.root.clone())?;
         let audit = AuditLog::open(&folder.part("audit"), space, &identity.root)?;
@@ -274,6 +287,8 @@ impl Shared {
             notices: Mutex::new(notices),
             skipped: Mutex::default(),
             denied: Mutex::default(),
+            membership: RwLock::new(membership.map(Arc::new)),
+            news: tokio::sync::broadcast::channel(federation::NEWS_MAX).0,
             writer: Mutex::new(Writer { log, keys, keyword, audit, behind: false, uncommitted: None }),
             state,
         })
@@ -339,24 +354,57 @@ impl Shared {
             self.catch_up_with(writer)?;
         }
         let at = now();
+        let membership = self.membership();
         let mut entries = entries.into_iter().peekable();
-        while entries.peek().is_some() {
-            let incarnation = writer.log.incarnation(at)?;
-            let mut draft = writer.log.draft(at)?;
+        while let Some(first) = entries.peek() {
+            let home = self.home(first, membership.as_deref())?;
+            let mut draft = match home {
+                Some(membership) => writer.log.draft_shared(*membership.id().as_bytes(), at)?,
+                None => writer.log.draft(at)?,
+            };
             let mut changes = Vec::new();
-            while let Some(entry) = entries.next_if(|entry| !draft.is_full(entry.len())) {
-                changes.push(self.enter(writer, &mut draft, incarnation, entry)?);
+            while let Some(entry) = entries.peek() {
+                let at_home = self.home(entry, membership.as_deref())?.is_some() == home.is_some();
+                if !at_home || draft.is_full(entry.len()) {
+                    break;
+                }
+                let entry = entries.next().expect("just peeked");
+                changes.push(self.enter(writer, &mut draft, home, entry)?);
             }
             writer.keys.sync()?;
-            let (position, _) = writer.log.append(draft, at)?;
-            let applied = view::apply(&self.state, position, Log::after(position), at, changes);
+            let (position, segment) = writer.log.append(draft, at)?;
+            let origin = self.origin_of(&segment);
+            let grown = origin.clone();
+            let applied = view::apply(&self.state, Arrival { position, now: at, origin }, changes);
             let carried = applied.map_err(NodeError::from).and_then(|effects| self.carry_out(writer, effects));
             if let Err(error) = carried {
                 writer.behind = true;
                 return Err(error);
             }
+            if let Some(origin) = grown {
+                self.tell_peers(News::Grown(origin.held()));
+            }
         }
         Ok(())
+    }
+
+    /// The fleet whose log a change belongs into; `None` when it stays on this node.
+    fn home<'m>(
+        &self,
+        entry: &Entry,
+        membership: Option<&'m Membership>,
+    ) -> Result<Option<&'m Membership>, StoreError> {
+        // Without a key of an epoch nothing can be sealed for others.
+        let Some(membership) = membership.filter(|membership| membership.epoch().is_some()) else { return Ok(None) };
+        let shared = match entry {
+            Entry::Document { body, .. } => self.is_session_shared(body.meta.session),
+            Entry::Embedding { document, .. } | Entry::Rename { document, .. } | Entry::Tombstone { document } => {
+                let record: Option<DocumentRecord> = self.state.get(Tree::Document, document.as_bytes())?;
+                record.is_some_and(|record| record.shared == Some(membership.space()))
+            }
+            Entry::Gate(_) | Entry::Forgotten(_) => false,
+        };
+        Ok(shared.then_some(membership))
     }
 
     /// Seals one change into a draft.
@@ -364,12 +412,13 @@ impl Shared {
         &self,
         writer: &mut Writer,
         draft: &mut Draft,
-        incarnation: u64,
+        home: Option<&Membership>,
         entry: Entry,
     ) -> Result<Change, NodeError> {
         let seq = draft.next_seq();
-        let place = Place { author: self.identity.device, incarnation, seq, part: 0 };
-        let space = self.identity.space;
+        let place = Place { author: self.identity.device, incarnation: draft.incarnation(), seq, part: 0 };
+        let space = home.map_or(self.identity.space, Membership::space);
+        let epoch = home.and_then(Membership::epoch).map_or(0, |(epoch, _)| epoch);
         let label = |document, kind| Label { space, document, kind };
         Ok(match entry {
             Entry::Document { body, encoded } => {
@@ -379,7 +428,7 @@ impl Shared {
                 draft.push(SealedChange {
                     kind,
                     document,
-                    epoch: 0,
+                    epoch,
                     body: key.seal(place, label(document, kind), &encoded),
                 });
                 Change::Document { document, seq, slot, body }
@@ -387,13 +436,13 @@ impl Shared {
             Entry::Embedding { document, vectors } => {
                 let (key, kind) = (self.document_key(document)?, Kind::Embedding);
                 let body = key.seal(place, label(document, kind), &vectors.encode());
-                draft.push(SealedChange { kind, document, epoch: 0, body });
+                draft.push(SealedChange { kind, document, epoch, body });
                 Change::Embedding { document, vectors }
             }
             Entry::Rename { document, renamed } => {
                 let (key, kind) = (self.document_key(document)?, Kind::Rename);
                 let body = key.seal(place, label(document, kind), &renamed.encode());
-                draft.push(SealedChange { kind, document, epoch: 0, body });
+                draft.push(SealedChange { kind, document, epoch, body });
                 Change::Rename { document, renamed }
             }
             Entry::Tombstone { document } => {
@@ -547,7 +596,11 @@ impl Shared {
     pub(crate) fn document_key(&self, document: DocumentId) -> Result<DocumentKey, StoreError> {
         let record: Option<DocumentRecord> = self.state.get(Tree::Document, document.as_bytes())?;
         let record = record.ok_or(StoreError::Damaged("the state: a document is not in it"))?;
-        let key = self.keys.get(record.slot, self.identity.space, document)?;
+        self.key_of(document, &record)
+    }
+
+    fn key_of(&self, document: DocumentId, record: &DocumentRecord) -> Result<DocumentKey, StoreError> {
+        let key = self.keys.get(record.slot, record.shared.unwrap_or(self.identity.space), document)?;
         key.ok_or(StoreError::Damaged("a page of document keys"))
     }
 
@@ -561,10 +614,10 @@ impl Shared {
         let found = segment.changes().find(|(seq, _)| *seq == record.seq).and_then(|(_, change)| change);
         let found = found.filter(|change| change.document == document && change.kind == Kind::Document);
         let change = found.ok_or(StoreError::Damaged("a document's place in the log"))?;
-        let key = self.keys.get(record.slot, self.identity.space, document)?;
-        let key = key.ok_or(StoreError::Damaged("a page of document keys"))?;
+        let key = self.key_of(document, record)?;
         let place = place_in(&segment, record.seq);
-        let label = Label { space: self.identity.space, document, kind: Kind::Document };
+        let space = record.shared.unwrap_or(self.identity.space);
+        let label = Label { space, document, kind: Kind::Document };
         Body::decode(&key.open(place, label, change.body)?)
     }
 
@@ -588,11 +641,11 @@ impl Shared {
         let (of_words, of_vectors) = (of_words.min(end), of_vectors.min(end));
         let from = of_state.min(of_words).min(of_vectors);
         if from < end {
-            let slots = self.keys.all()?;
+            let slots = self.slots()?;
             let notices = self.log.replay(from, |position, segment| {
-                let changes = self.open_changes(&segment, &slots);
-                let step = Step { position, of_state, of_words, of_vectors };
-                self.replay(writer, &step, changes).map_err(|error| match error {
+                let changes = self.open_changes(&segment, |document| slots.get(&document).copied());
+                let step = Step { position, of_state, of_words, of_vectors, origin: self.origin_of(&segment) };
+                self.replay(writer, step, changes).map_err(|error| match error {
                     NodeError::Store(error) => error,
                     other => StoreError::io("making the index anew")(std::io::Error::other(other)),
                 })
@@ -616,10 +669,13 @@ impl Shared {
     }
 
     /// Applies one segment of the log to whatever has not seen it.
-    fn replay(&self, writer: &mut Writer, step: &Step, changes: Vec<Change>) -> Result<(), NodeError> {
+    fn replay(&self, writer: &mut Writer, step: Step, changes: Vec<Change>) -> Result<(), NodeError> {
         let position = step.position;
         if position >= step.of_state {
-            let mut effects = view::apply(&self.state, position, Log::after(position), now(), changes)?;
+            let arrival = Arrival { position, now: now(), origin: step.origin };
+            let mut effects = view::apply(&self.state, arrival, changes)?;
+            // What another node had erased when the process died.
+            writer.keys.erase(std::mem::take(&mut effects.erased))?;
             if position < step.of_words {
                 effects.unindex.clear();
                 effects.index.clear();
@@ -659,19 +715,19 @@ impl Shared {
     }
 
     /// Opens what a segment holds; what was erased, or is damaged, or of another model, is left out.
-    fn open_changes(
+    pub(crate) fn open_changes(
         &self,
         segment: &Segment,
-        slots: &HashMap<DocumentId, (hearth_core::SpaceId, Slot)>,
+        slot_of: impl Fn(DocumentId) -> Option<(hearth_core::SpaceId, Slot)>,
     ) -> Vec<Change> {
-        let space = self.identity.space;
+        let space = self.space_of(segment);
         let mut changes = Vec::new();
         for (seq, change) in segment.changes() {
             let Some(change) = change else { continue };
             let (document, kind) = (change.document, change.kind);
             let place = place_in(segment, seq);
             let label = Label { space, document, kind };
-            let slot = slots.get(&document).filter(|(owner, _)| *owner == space).map(|(_, slot)| *slot);
+            let slot = slot_of(document).filter(|(owner, _)| *owner == space).map(|(_, slot)| slot);
             let open = |slot: Slot| -> Option<Vec<u8>> {
                 let key = self.keys.get(slot, space, document).ok().flatten()?;
                 key.open(place, label, change.body).ok()
@@ -730,6 +786,7 @@ struct Step {
     of_state: Position,
     of_words: Position,
     of_vectors: Position,
+    origin: Option<Origin>,
 }
 
 impl Entry {

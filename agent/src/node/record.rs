@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use hearth_core::{
-    ChunkId, DocumentId, ItemId, Moment, SessionId,
+    ChunkId, DeviceId, DocumentId, ItemId, Moment, SessionId, SpaceId,
     delta::BODY_MAX,
     job,
     seal::Plain,
@@ -170,6 +170,11 @@ impl Body {
         Self { meta, text, passages }
     }
 
+    /// The same text under other facts: nothing was read anew.
+    pub(crate) fn with_meta(self, meta: Meta) -> Self {
+        Self { meta, ..self }
+    }
+
     /// The redacted text.
     pub(crate) fn text(&self) -> &str {
         &self.text
@@ -268,6 +273,9 @@ pub(crate) struct ItemRecord {
     /// Versions before it; forgotten with the item.
     #[n(3)]
     pub(crate) older: Vec<DocumentId>,
+    /// The node that captured it; absent when it was this one.
+    #[n(4)]
+    pub(crate) node: Option<DeviceId>,
 }
 
 /// The state's record of one version.
@@ -290,6 +298,28 @@ pub(crate) struct DocumentRecord {
     /// Other segments with changes that belong to it: vectors, renamings.
     #[n(5)]
     pub(crate) also: Vec<Position>,
+    /// The fleet's space, when it is in a log that the fleet shares; absent when it stays on this node.
+    #[n(6)]
+    pub(crate) shared: Option<SpaceId>,
+}
+
+/// The state's record of how far a log is here that the fleet shares.
+#[derive(Clone, PartialEq, Debug, Encode, Decode)]
+pub(crate) struct EndRecord {
+    #[cbor(n(0), with = "minicbor::bytes")]
+    pub(crate) author: [u8; 32],
+    /// The next segment's number.
+    #[n(1)]
+    pub(crate) number: u64,
+    /// The next change's number.
+    #[n(2)]
+    pub(crate) seq: u64,
+    /// Digest of the last head.
+    #[cbor(n(3), with = "minicbor::bytes")]
+    pub(crate) head: [u8; 32],
+    /// Where its newest segment may live.
+    #[n(4)]
+    pub(crate) residency: u16,
 }
 
 /// The state's record of a passage.
@@ -325,6 +355,9 @@ pub(crate) struct Totals {
     pub(crate) redactions: BTreeMap<String, u64>,
     #[n(5)]
     pub(crate) by_source: BTreeMap<String, u64>,
+    /// Of the items, those that other nodes captured.
+    #[cbor(n(6), default)]
+    pub(crate) foreign: u64,
 }
 
 #[cfg(test)]

@@ -40,13 +40,17 @@ impl SealedFiles {
     }
 }
 
-impl OpenFile for BlockFile {
+/// A sealed file that is read.
+#[derive(Debug)]
+struct Sealed(BlockFile);
+
+impl OpenFile for Sealed {
     fn len(&self) -> usize {
-        Self::len(self)
+        self.0.len()
     }
 
     fn read(&self, range: Range<usize>) -> io::Result<Vec<u8>> {
-        Self::read(self, range)
+        self.0.read(range)
     }
 }
 
@@ -70,7 +74,7 @@ impl NewFile for Growing {
 
 impl Files for SealedFiles {
     fn open(&self, name: &str) -> io::Result<Arc<dyn OpenFile>> {
-        Ok(Arc::new(BlockFile::open(&self.path(name)?, &self.key)?))
+        Ok(Arc::new(Sealed(BlockFile::open(&self.path(name)?, &self.key)?)))
     }
 
     fn write_new(&self, name: &str) -> io::Result<Box<dyn NewFile>> {

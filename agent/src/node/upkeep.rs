@@ -31,6 +31,7 @@ impl Node {
             self.shared.audit(audit::Event::Hold { state: after.name().into(), until: None })?;
             self.sources.look_again();
         }
+        self.shared.embed_awaited(at)?;
         let denied = std::mem::take(&mut *lock(&self.shared.denied));
         for (reason, count) in denied {
             self.shared.audit(audit::Event::Denied { reason, count })?;
@@ -39,6 +40,7 @@ impl Node {
         let due = upkeep.retention_at.is_none_or(|last| last > at || at.since(last) >= RETENTION_EVERY);
         if due {
             self.shared.forget_expired(at)?;
+            self.shared.settle_homes()?;
             self.shared.erase_older()?;
             self.shared.sweep_keys()?;
             self.shared.sweep(at)?;

@@ -5,13 +5,18 @@
 
 use std::collections::BTreeMap;
 
-use hearth_core::{ChunkId, DocumentId, ItemId, Moment, job, session::Gate};
+use hearth_core::{
+    ChunkId, DeviceId, DocumentId, ItemId, Moment, SpaceId, job,
+    segment::{Chain, Segment},
+    session::Gate,
+    sync,
+};
 use minicbor::{Decode, Encode};
 
 use super::record::{
-    Body, ChunkRecord, DocumentRecord, ForgottenTags, ItemRecord, JobRecord, Renamed, Totals, Vectors,
+    Body, ChunkRecord, DocumentRecord, EndRecord, ForgottenTags, ItemRecord, JobRecord, Renamed, Totals, Vectors,
 };
-use hearth_store::{Batch, Position, Slot, State, StoreError, Tree};
+use hearth_store::{Batch, Log, Position, Slot, State, StoreError, Tree};
 
 pub(crate) const CURSOR: &[u8] = b"cursor";
 pub(crate) const GATE: &[u8] = b"gate";
@@ -55,25 +60,78 @@ pub(crate) struct Effects {
     pub(crate) reindex: Vec<DocumentId>,
     /// The sessions and the hold, when they changed.
     pub(crate) gate: Option<Box<Gate>>,
+    /// Keys of documents that another node erased.
+    pub(crate) erased: Vec<Slot>,
+}
+
+/// Where one segment stands.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    /// Its place in the log.
+    pub(crate) position: Position,
+    pub(crate) now: Moment,
+    /// What is known of it when the fleet shares it.
+    pub(crate) origin: Option<Origin>,
+}
+
+/// Whose segment it is, and what log it continues.
+#[derive(Clone, Debug)]
+pub(crate) struct Origin {
+    pub(crate) log: sync::Log,
+    /// The log right after it.
+    pub(crate) chain: Chain,
+    pub(crate) residency: u16,
+    /// The fleet's space.
+    pub(crate) space: SpaceId,
+    /// Its author, when that is another node.
+    pub(crate) node: Option<DeviceId>,
+}
+
+impl Origin {
+    /// Of a segment that names another fleet than a node that is in none.
+    pub(crate) fn of(segment: &Segment, own: DeviceId, space: SpaceId) -> Self {
+        let head = segment.head();
+        let author = DeviceId::of_key_bytes(&head.author);
+        Self {
+            log: sync::Log { author, incarnation: head.incarnation },
+            chain: Chain::right_after(segment),
+            residency: head.residency,
+            space,
+            node: (author != own).then_some(author),
+        }
+    }
+}
+
+/// The key of a log's end.
+pub(crate) fn end_key(log: &sync::Log) -> Vec<u8> {
+    [&log.author.as_bytes()[..], &log.incarnation.to_be_bytes()].concat()
+}
+
+/// The key of a segment's place.
+pub(crate) fn segment_key(log: &sync::Log, number: u64) -> Vec<u8> {
+    [&end_key(log)[..], &number.to_be_bytes()].concat()
 }
 
 /// Applies what one segment says and moves the cursor behind it, in one transaction.
-pub(crate) fn apply(
-    state: &State,
-    position: Position,
-    after: Position,
-    now: Moment,
-    changes: Vec<Change>,
-) -> Result<Effects, StoreError> {
-    let mut step =
-        Step { state, now, position, writes: BTreeMap::new(), effects: Effects::default(), totals: Totals::default() };
+pub(crate) fn apply(state: &State, arrival: Arrival, changes: Vec<Change>) -> Result<Effects, StoreError> {
+    let Arrival { position, now, origin } = arrival;
+    let mut step = Step {
+        state,
+        now,
+        position,
+        origin,
+        writes: BTreeMap::new(),
+        effects: Effects::default(),
+        totals: Totals::default(),
+    };
     step.totals = step.get(Tree::Meta, TOTALS)?.unwrap_or_default();
+    step.arrive()?;
     for change in changes {
         step.change(change)?;
     }
     let totals = std::mem::take(&mut step.totals);
     step.put(Tree::Meta, TOTALS, &totals);
-    step.put(Tree::Meta, CURSOR, &after);
+    step.put(Tree::Meta, CURSOR, &Log::after(position));
     let mut batch = Batch::default();
     for ((tree, key), value) in step.writes {
         batch.put_raw(tree, key, value);
@@ -90,6 +148,7 @@ struct Step<'s> {
     state: &'s State,
     now: Moment,
     position: Position,
+    origin: Option<Origin>,
     writes: BTreeMap<Key, Option<Vec<u8>>>,
     effects: Effects,
     totals: Totals,
@@ -113,6 +172,28 @@ impl Step<'_> {
 
     fn remove(&mut self, tree: Tree, key: &[u8]) {
         self.writes.insert((tree, key.to_vec()), None);
+    }
+
+    /// Notes where the segment lies and how far its log is here now.
+    fn arrive(&mut self) -> Result<(), StoreError> {
+        let Some(Origin { log, chain, residency, .. }) = self.origin.clone() else { return Ok(()) };
+        let number = chain.number.checked_sub(1).ok_or(StoreError::Damaged("a segment of the log"))?;
+        self.put(Tree::Segment, &segment_key(&log, number), &self.position.clone());
+        let known: Option<EndRecord> = self.get(Tree::End, &end_key(&log))?;
+        if known.is_none_or(|known| known.number < chain.number) {
+            let Chain { author, number, seq, head, .. } = chain;
+            self.put(Tree::End, &end_key(&log), &EndRecord { author, number, seq, head, residency });
+        }
+        Ok(())
+    }
+
+    /// The node that says so, when it is another one.
+    fn node(&self) -> Option<DeviceId> {
+        self.origin.as_ref().and_then(|origin| origin.node)
+    }
+
+    fn space(&self) -> Option<SpaceId> {
+        self.origin.as_ref().map(|origin| origin.space)
     }
 
     fn change(&mut self, change: Change) -> Result<(), StoreError> {
@@ -143,8 +224,18 @@ impl Step<'_> {
         if self.get::<DocumentRecord>(Tree::Document, document.as_bytes())?.is_some() {
             return Ok(()); // Replayed: it is there.
         }
-        let item = body.meta.item;
+        self.remove(Tree::Ahead, document.as_bytes());
+        if self.get::<()>(Tree::Gone, document.as_bytes())?.is_some() {
+            self.effects.erased.push(slot);
+            self.dead(self.position);
+            return Ok(());
+        }
+        let (item, node) = (body.meta.item, self.node());
         let before = self.get::<ItemRecord>(Tree::Item, item.as_bytes())?;
+        // Nobody writes over what another node captured.
+        if before.as_ref().is_some_and(|before| before.node != node) {
+            return Ok(());
+        }
         let mut waits = false;
         for passage in &body.passages {
             let mut chunk: ChunkRecord = self.get(Tree::Chunk, passage.id.as_bytes())?.unwrap_or_default();
@@ -166,16 +257,20 @@ impl Step<'_> {
             self.release(&before)?;
             self.uncount(&before);
         }
-        if waits {
+        if waits && node.is_some() {
+            // Its author is at it already.
+            self.put(Tree::Awaited, document.as_bytes(), &self.now.clone());
+        } else if waits {
             self.put(Tree::Job, document.as_bytes(), &JobRecord { state: job::State::new(self.now) });
             self.totals.pending += 1;
             self.effects.pending.push(document);
         }
         let chunks = body.passages.iter().map(|passage| passage.id).collect();
-        let record = DocumentRecord { item, position: self.position, seq, slot, chunks, also: Vec::new() };
+        let (position, shared) = (self.position, self.space());
+        let record = DocumentRecord { item, position, seq, slot, chunks, also: Vec::new(), shared };
         self.put(Tree::Document, document.as_bytes(), &record);
         let passages = u32::try_from(body.passages.len()).unwrap_or(u32::MAX);
-        let record = ItemRecord { meta: body.meta.clone(), document, passages, older };
+        let record = ItemRecord { meta: body.meta.clone(), document, passages, older, node };
         self.name(&record);
         self.count(&record);
         self.put(Tree::Item, item.as_bytes(), &record);
@@ -205,6 +300,7 @@ impl Step<'_> {
             self.renew_job(document)?;
         } else {
             self.finish_job(document)?;
+            self.have_vectors(document, &record.chunks)?;
         }
         self.effects.vectors.push(kept);
         Ok(())
@@ -213,6 +309,9 @@ impl Step<'_> {
     fn rename(&mut self, document: DocumentId, renamed: Renamed) -> Result<(), StoreError> {
         let meta = renamed.meta;
         let Some(mut item) = self.get::<ItemRecord>(Tree::Item, meta.item.as_bytes())? else { return Ok(()) };
+        if item.node != self.node() {
+            return Ok(());
+        }
         if let Some(mut record) = self.get::<DocumentRecord>(Tree::Document, document.as_bytes())?
             && record.also.last() != Some(&self.position)
         {
@@ -230,7 +329,20 @@ impl Step<'_> {
     }
 
     fn tombstone(&mut self, document: DocumentId) -> Result<(), StoreError> {
-        let Some(record) = self.get::<DocumentRecord>(Tree::Document, document.as_bytes())? else { return Ok(()) };
+        let Some(record) = self.get::<DocumentRecord>(Tree::Document, document.as_bytes())? else {
+            // It may still be on its way, by another author's log than the order to erase it.
+            if self.origin.is_some() {
+                self.put(Tree::Gone, document.as_bytes(), &());
+            }
+            return Ok(());
+        };
+        // What stays on this node is nobody else's to erase.
+        if self.node().is_some() {
+            if record.shared != self.space() {
+                return Ok(());
+            }
+            self.effects.erased.push(record.slot);
+        }
         if let Some(mut item) = self.get::<ItemRecord>(Tree::Item, record.item.as_bytes())? {
             if item.document == document {
                 self.release(&item)?;
@@ -247,6 +359,7 @@ impl Step<'_> {
             }
         }
         self.finish_job(document)?;
+        self.remove(Tree::Awaited, document.as_bytes());
         self.remove(Tree::Document, document.as_bytes());
         record.also.iter().chain([&record.position]).for_each(|position| self.dead(*position));
         Ok(())
@@ -260,6 +373,7 @@ impl Step<'_> {
     /// An item's current version no longer holds its passages.
     fn release(&mut self, item: &ItemRecord) -> Result<(), StoreError> {
         self.finish_job(item.document)?;
+        self.remove(Tree::Awaited, item.document.as_bytes());
         let Some(record) = self.get::<DocumentRecord>(Tree::Document, item.document.as_bytes())? else { return Ok(()) };
         for id in record.chunks {
             let Some(mut chunk) = self.get::<ChunkRecord>(Tree::Chunk, id.as_bytes())? else { continue };
@@ -284,6 +398,18 @@ impl Step<'_> {
         Ok(())
     }
 
+    /// A document of another node is awaited no more once each of its passages has a vector.
+    fn have_vectors(&mut self, document: DocumentId, chunks: &[ChunkId]) -> Result<(), StoreError> {
+        for chunk in chunks {
+            let chunk: Option<ChunkRecord> = self.get(Tree::Chunk, chunk.as_bytes())?;
+            if chunk.is_some_and(|chunk| !chunk.embedded) {
+                return Ok(());
+            }
+        }
+        self.remove(Tree::Awaited, document.as_bytes());
+        Ok(())
+    }
+
     /// Whoever does it is alive.
     fn renew_job(&mut self, document: DocumentId) -> Result<(), StoreError> {
         if let Some(job) = self.get::<JobRecord>(Tree::Job, document.as_bytes())? {
@@ -293,7 +419,11 @@ impl Step<'_> {
         Ok(())
     }
 
+    /// The names of things on other nodes are theirs: here, another thing may lie in that place.
     fn name(&mut self, item: &ItemRecord) {
+        if item.node.is_some() {
+            return;
+        }
         self.put(Tree::Name, &name_key(&item.meta.source, &item.meta.name), &item.meta.item);
         if let Some(external) = &item.meta.external {
             self.put(Tree::External, external.as_bytes(), &item.meta.item);
@@ -301,6 +431,9 @@ impl Step<'_> {
     }
 
     fn unname(&mut self, item: &ItemRecord) -> Result<(), StoreError> {
+        if item.node.is_some() {
+            return Ok(());
+        }
         let key = name_key(&item.meta.source, &item.meta.name);
         // Somebody else may have taken the name meanwhile.
         if self.get::<ItemId>(Tree::Name, &key)? == Some(item.meta.item) {
@@ -314,7 +447,11 @@ impl Step<'_> {
 
     fn count(&mut self, item: &ItemRecord) {
         self.totals.items += 1;
-        *self.totals.by_source.entry(item.meta.source.clone()).or_default() += 1;
+        if item.node.is_some() {
+            self.totals.foreign += 1;
+        } else {
+            *self.totals.by_source.entry(item.meta.source.clone()).or_default() += 1;
+        }
         for (class, count) in &item.meta.redactions {
             *self.totals.redactions.entry(class.clone()).or_default() += u64::from(*count);
         }
@@ -322,7 +459,11 @@ impl Step<'_> {
 
     fn uncount(&mut self, item: &ItemRecord) {
         self.totals.items -= 1;
-        take(&mut self.totals.by_source, &item.meta.source, 1);
+        if item.node.is_some() {
+            self.totals.foreign -= 1;
+        } else {
+            take(&mut self.totals.by_source, &item.meta.source, 1);
+        }
         for (class, count) in &item.meta.redactions {
             take(&mut self.totals.redactions, class, u64::from(*count));
         }

@@ -65,20 +65,26 @@ impl Keys {
 
     /// Makes a key. It is not there after a crash until [`sync`](Self::sync) has returned.
     pub fn create(&mut self, space: SpaceId, document: DocumentId) -> (DocumentKey, Slot) {
+        let key = DocumentKey::from_entropy(entropy());
+        let slot = self.insert(space, document, &key);
+        (key, slot)
+    }
+
+    /// Keeps a key that came from elsewhere. It is not there after a crash until [`sync`](Self::sync) has returned.
+    pub fn insert(&mut self, space: SpaceId, document: DocumentId, key: &DocumentKey) -> Slot {
         let limit = (0..).map(|doubling| PAGE_KEYS << doubling).find(|limit| self.counts.iter().any(|n| n < limit));
         let limit = limit.expect("limits grow without end");
         let page = self.counts.iter().position(|count| *count < limit).expect("one is below the limit");
-        let key = DocumentKey::from_entropy(entropy());
         let mut slot = Vec::with_capacity(SLOT);
         slot.extend(document.as_bytes());
         slot.extend(space.as_bytes());
-        slot.extend(self.reader.root.wrap(space, document, &key, entropy()));
+        slot.extend(self.reader.root.wrap(space, document, key, entropy()));
         slot.extend(crc32c::crc32c(&slot).to_le_bytes());
         let index = u32::try_from(self.counts[page]).expect("a page stays far below 4 billion keys");
         self.counts[page] += 1;
         let page = u8::try_from(page).expect("256 pages");
         self.fresh.entry(page).or_default().extend(slot);
-        (key, Slot { page, index })
+        Slot { page, index }
     }
 
     /// Writes the keys made since the last call and waits until the disk has them.
@@ -161,12 +167,12 @@ impl KeyReader {
         }
     }
 
-    /// Every key's document, space and place; for making the state anew.
+    /// Every key's document, space and place; for making the state anew. After a crash one key may be there twice.
     ///
     /// # Errors
     /// When a page cannot be read.
-    pub fn all(&self) -> Result<HashMap<DocumentId, (SpaceId, Slot)>, StoreError> {
-        let mut all = HashMap::new();
+    pub fn all(&self) -> Result<Vec<(DocumentId, SpaceId, Slot)>, StoreError> {
+        let mut all = Vec::new();
         for page in 0..PAGES {
             let path = self.path(page);
             if !path.exists() {
@@ -175,7 +181,7 @@ impl KeyReader {
             let bytes = fs::read(path).map_err(StoreError::io("reading document keys"))?;
             for (index, slot) in (0_u32..).zip(bytes.chunks_exact(SLOT)) {
                 if let Some((document, space)) = parse(slot) {
-                    all.insert(document, (space, Slot { page: u8::try_from(page).expect("256 pages"), index }));
+                    all.push((document, space, Slot { page: u8::try_from(page).expect("256 pages"), index }));
                 }
             }
         }
@@ -197,7 +203,7 @@ fn parse(slot: &[u8]) -> Option<(DocumentId, SpaceId)> {
 
 #[cfg(test)]
 mod tests {
-    use crate::*;
+    use super::*;
 
     const SPACE: SpaceId = SpaceId::from_bytes([1; 16]);
 

@@ -18,7 +18,7 @@ use ed25519_dalek::SigningKey;
 use hearth_core::{
     Moment,
     delta::Logged,
-    segment::{BYTES_MAX, Chain, Draft, Segment},
+    segment::{BYTES_MAX, Chain, Draft, GENESIS, Segment},
 };
 use minicbor::{Decode, Encode};
 
@@ -74,6 +74,9 @@ impl Position {
     }
 }
 
+/// Marks the incarnations of logs that the fleet may have; a life's own number is a time in milliseconds and stays below it.
+const OF_FLEET: u64 = 1 << 56;
+
 /// One life of the log.
 #[derive(Clone, Debug)]
 struct Life {
@@ -101,6 +104,37 @@ struct Tip {
     /// The file's number in its file system: a copy put back from a backup has another.
     #[n(7)]
     inode: u64,
+    /// Our log that the fleet may have, once there is one.
+    #[n(8)]
+    shared: Option<Shared>,
+}
+
+/// How far our log has got that a fleet may have.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+struct Shared {
+    #[cbor(n(0), with = "minicbor::bytes")]
+    fleet: [u8; 16],
+    #[n(1)]
+    incarnation: u64,
+    #[n(2)]
+    number: u64,
+    #[n(3)]
+    seq: u64,
+    #[cbor(n(4), with = "minicbor::bytes")]
+    head: [u8; 32],
+}
+
+impl Shared {
+    fn chain(&self, author: [u8; 32]) -> Chain {
+        Chain { author, incarnation: self.incarnation, number: self.number, seq: self.seq, head: self.head }
+    }
+
+    fn follow(&mut self, segment: &Segment) -> Result<(), StoreError> {
+        let mut chain = self.chain(segment.head().author);
+        chain.follow(segment)?;
+        (self.number, self.seq, self.head) = (chain.number, chain.seq, chain.head);
+        Ok(())
+    }
 }
 
 /// The end of the log, where it grows.
@@ -111,6 +145,7 @@ struct End {
     ordinal: u32,
     offset: u64,
     chain: Chain,
+    shared: Option<Shared>,
 }
 
 /// This node's log, where it grows.
@@ -118,9 +153,12 @@ struct End {
 pub struct Log {
     root: PathBuf,
     key: SigningKey,
-    fleet: [u8; 16],
+    /// What a node names that is in no fleet.
+    alone: [u8; 16],
     reader: Arc<LogReader>,
     end: Option<End>,
+    /// No log that the fleet may have begins below this any more.
+    shared_floor: u64,
     since_tip: u32,
     notices: Vec<String>,
 }
@@ -140,7 +178,7 @@ impl Log {
     ///
     /// # Errors
     /// When the folder cannot be read or written, or a newer program wrote it.
-    pub fn open(dir: &Path, key: SigningKey, fleet: [u8; 16], now: Moment) -> Result<Self, StoreError> {
+    pub fn open(dir: &Path, key: SigningKey, alone: [u8; 16], now: Moment) -> Result<Self, StoreError> {
         let root = dir.join(HEXLOWER.encode(key.verifying_key().as_bytes()));
         DirBuilder::new().recursive(true).mode(0o700).create(&root).map_err(StoreError::io("creating the log"))?;
         let mut lives = BTreeMap::new();
@@ -156,9 +194,10 @@ impl Log {
         let mut log = Self {
             root,
             key,
-            fleet,
+            alone,
             reader: Arc::new(LogReader { lives: RwLock::new(lives), offsets: Mutex::default() }),
             end: None,
+            shared_floor: 0,
             since_tip: 0,
             notices: Vec::new(),
         };
@@ -177,23 +216,47 @@ impl Log {
         &self.notices
     }
 
-    /// Begins the next segment.
+    /// Begins the next segment of what stays on this node.
     ///
     /// # Errors
     /// When a write failed before and no new incarnation can be begun yet.
     pub fn draft(&mut self, now: Moment) -> Result<Draft, StoreError> {
-        if self.end.is_none() {
-            self.begin(now)?;
-        }
-        Ok(Draft::after(self.end.as_ref().expect("begun above").chain.clone()))
+        Ok(Draft::after(self.end_or_begin(now)?.chain.clone()))
     }
 
-    /// Which life of the log is being written, for the places of sealed bodies.
+    /// Begins the next segment of what this fleet may have.
     ///
     /// # Errors
     /// When a write failed before and no new incarnation can be begun yet.
-    pub fn incarnation(&mut self, now: Moment) -> Result<u64, StoreError> {
-        self.draft(now).map(|_| self.reader.last().expect("a draft has a life").incarnation)
+    pub fn draft_shared(&mut self, fleet: [u8; 16], now: Moment) -> Result<Draft, StoreError> {
+        let author = self.key.verifying_key().to_bytes();
+        if let Some(shared) = self.end_or_begin(now)?.shared.as_ref().filter(|shared| shared.fleet == fleet) {
+            return Ok(Draft::after(shared.chain(author)));
+        }
+        let life = self.reader.last().expect("begun above").incarnation;
+        let incarnation = (OF_FLEET | life.max(now.as_millis())).max(self.shared_floor + 1);
+        self.shared_floor = incarnation;
+        let shared = Shared { fleet, incarnation, number: 0, seq: 0, head: GENESIS };
+        let chain = shared.chain(author);
+        self.end.as_mut().expect("begun above").shared = Some(shared);
+        // Before anything is written to it: segments of ours that come back from others are told from it by its number alone.
+        self.note_tip()?;
+        Ok(Draft::after(chain))
+    }
+
+    /// The log that the fleet may have is known elsewhere further than here: the next one begins, beyond `incarnation`.
+    pub fn begin_shared_anew(&mut self, incarnation: u64) {
+        self.shared_floor = self.shared_floor.max(incarnation);
+        if let Some(end) = &mut self.end {
+            end.shared = None;
+        }
+    }
+
+    fn end_or_begin(&mut self, now: Moment) -> Result<&End, StoreError> {
+        if self.end.is_none() {
+            self.begin(now)?;
+        }
+        Ok(self.end.as_ref().expect("begun above"))
     }
 
     /// Signs a draft, writes it and waits until the disk has it.
@@ -201,26 +264,38 @@ impl Log {
     /// # Errors
     /// When it could not be written: nothing was acknowledged, and what was written before is untouched.
     pub fn append(&mut self, draft: Draft, now: Moment) -> Result<(Position, Segment), StoreError> {
-        let segment = draft.close(&self.key, self.fleet, now);
+        let what = || StoreError::Damaged("a draft that is older than the log");
+        let end = self.end.as_ref().ok_or_else(what)?;
+        let shared = end.shared.as_ref().filter(|shared| shared.incarnation == draft.incarnation());
+        let (fleet, is_shared) = match shared {
+            Some(shared) => (shared.fleet, true),
+            None if draft.incarnation() == end.chain.incarnation => (self.alone, false),
+            None => return Err(what()),
+        };
+        let segment = draft.close(&self.key, fleet, now);
         let positions = self.write_or_end(std::slice::from_ref(&segment))?;
         let end = self.end.as_mut().expect("just written to");
-        end.chain.follow(&segment)?;
+        match &mut end.shared {
+            Some(shared) if is_shared => shared.follow(&segment)?,
+            _ => end.chain.follow(&segment)?,
+        }
         self.note_tip_now_and_then(1)?;
         Ok((positions[0], segment))
     }
 
     /// Writes segments of others, verbatim, and waits until the disk has all of them. Whether they are to be believed was decided
-    /// before: here only a segment of our own is turned away.
+    /// before: here only a segment of the logs that grow here is turned away. (Ours of an earlier life come back after a backup.)
     ///
     /// # Errors
     /// When they could not be written: none was acknowledged, and what was written before is untouched.
     pub fn append_foreign(&mut self, segments: &[Segment], now: Moment) -> Result<Vec<Position>, StoreError> {
         let own = self.key.verifying_key().to_bytes();
-        if segments.iter().any(|segment| segment.head().author == own) {
+        let end = self.end_or_begin(now)?;
+        let grows = |incarnation| {
+            incarnation == end.chain.incarnation || end.shared.as_ref().is_some_and(|it| it.incarnation == incarnation)
+        };
+        if segments.iter().any(|segment| segment.head().author == own && grows(segment.head().incarnation)) {
             return Err(StoreError::Damaged("a segment that is said to be another's"));
-        }
-        if self.end.is_none() {
-            self.begin(now)?;
         }
         let mut positions = Vec::with_capacity(segments.len());
         for batch in segments.chunks(FOREIGN_BATCH) {
@@ -376,6 +451,7 @@ impl Log {
             number: end.chain.number,
             seq: end.chain.seq,
             head: end.chain.head,
+            shared: end.shared.clone(),
             inode: end.file.metadata().map_err(StoreError::io("reading the log"))?.ino(),
         };
         write_atomic(&self.tip_path(), &minicbor::to_vec(tip).expect("writing to memory does not fail"))
@@ -402,6 +478,14 @@ impl Log {
         }
         let mut chain =
             Chain { author, incarnation: life.incarnation, number: tip.number, seq: tip.seq, head: tip.head };
+        let mut shared = tip.shared;
+        self.shared_floor = shared.as_ref().map_or(0, |shared| shared.incarnation);
+        let mut follow = |segment: &Segment| match &mut shared {
+            _ if segment.head().author != author => true,
+            Some(shared) if segment.head().incarnation == shared.incarnation => shared.follow(segment).is_ok(),
+            _ if segment.head().incarnation == chain.incarnation => chain.follow(segment).is_ok(),
+            _ => true,
+        };
         let (mut file_no, mut ordinal, mut offset) = (tip.file, tip.ordinal, tip.offset);
         loop {
             let path = file_path(&life.dir, file_no);
@@ -414,7 +498,7 @@ impl Log {
             };
             while let Some(bytes) = read_frame(&mut file, offset).map_err(StoreError::io("reading the log"))? {
                 match Segment::open(&bytes) {
-                    Ok(segment) if segment.head().author != author || chain.follow(&segment).is_ok() => {}
+                    Ok(segment) if follow(&segment) => {}
                     Err(newer @ hearth_core::segment::BadSegment::Newer(_)) => return Err(newer.into()),
                     _ => {
                         self.notices.push("the log is damaged before its end; a new log begins beside it".into());
@@ -432,7 +516,7 @@ impl Log {
                         .and_then(|()| file.sync_data())
                         .map_err(StoreError::io("cutting a torn tail off the log"))?;
                 }
-                return Ok(Some(End { file, file_no, ordinal, offset, chain }));
+                return Ok(Some(End { file, file_no, ordinal, offset, chain, shared }));
             }
             if size > offset {
                 self.notices.push("the log is damaged before its end; a new log begins beside it".into());
@@ -446,14 +530,14 @@ impl Log {
     fn begin(&mut self, now: Moment) -> Result<(), StoreError> {
         let what = "beginning the log";
         let last = self.reader.last().map_or(0, |life| life.incarnation);
-        let incarnation = now.as_millis().max(last + 1);
+        let incarnation = now.as_millis().clamp(last + 1, OF_FLEET - 1);
         let dir = self.root.join(format!("{incarnation:016x}"));
         DirBuilder::new().recursive(true).mode(0o700).create(&dir).map_err(StoreError::io(what))?;
         let file = create(&file_path(&dir, 0)).map_err(StoreError::io(what))?;
         sync_dir(&dir).and_then(|()| sync_dir(&self.root)).map_err(StoreError::io(what))?;
         self.reader.lives.write().expect("no holder panics").push(Life { incarnation, dir });
         let chain = Chain::begin(self.key.verifying_key().to_bytes(), incarnation);
-        self.end = Some(End { file, file_no: 0, ordinal: 0, offset: 0, chain });
+        self.end = Some(End { file, file_no: 0, ordinal: 0, offset: 0, chain, shared: None });
         Ok(())
     }
 }
@@ -483,13 +567,21 @@ impl LogReader {
     /// # Errors
     /// When there is none, or it is damaged.
     pub fn read(&self, position: Position) -> Result<Segment, StoreError> {
+        Ok(Segment::open(&self.read_bytes(position)?)?)
+    }
+
+    /// Reads one segment as it is stored; whether it is what was signed is for the reader to check.
+    ///
+    /// # Errors
+    /// When there is none, or the disk gives other bytes than were written.
+    pub fn read_bytes(&self, position: Position) -> Result<Vec<u8>, StoreError> {
         let life = self.life(position.life())?;
         let path = file_path(&life.dir, position.file());
         let mut file = File::open(&path).map_err(StoreError::io("reading the log"))?;
         let offsets = self.offsets_of(position, &mut file)?;
         let offset = *offsets.get(position.ordinal() as usize).ok_or(StoreError::Damaged("a place in the log"))?;
         let bytes = read_frame(&mut file, offset).map_err(StoreError::io("reading the log"))?;
-        Ok(Segment::open(&bytes.ok_or(StoreError::Damaged("a segment of the log"))?)?)
+        bytes.ok_or(StoreError::Damaged("a segment of the log"))
     }
 
     fn offsets_of(&self, position: Position, file: &mut File) -> Result<Arc<Vec<u64>>, StoreError> {
@@ -590,195 +682,4 @@ fn read_frame(file: &mut File, offset: u64) -> io::Result<Option<Vec<u8>>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use hearth_core::{DocumentId, delta::Tombstone};
-
-    use crate::*;
-
-    const NOW: Moment = Moment::from_millis(1_000);
-
-    fn open(dir: &Path) -> Log {
-        Log::open(dir, SigningKey::from_bytes(&[1; 32]), [0; 16], NOW).expect("opened")
-    }
-
-    fn append(log: &mut Log, n: u8) -> Position {
-        let mut draft = log.draft(NOW).expect("a draft");
-        draft.push(Tombstone { document: DocumentId::from_bytes([n; 16]) });
-        log.append(draft, NOW).expect("appended").0
-    }
-
-    fn documents(log: &Log, from: Position) -> Vec<u8> {
-        let mut seen = Vec::new();
-        let each = |_, segment: Segment| {
-            seen.extend(segment.changes().filter_map(|(_, change)| change.map(|c| c.document.as_bytes()[0])));
-            Ok(())
-        };
-        log.reader().replay(from, each).expect("replayed");
-        seen
-    }
-
-    fn only_file(dir: &Path) -> PathBuf {
-        let author = fs::read_dir(dir).expect("listed").flatten().next().expect("an author").path();
-        let life = fs::read_dir(author).expect("listed").flatten().find(|e| e.path().is_dir()).expect("a life").path();
-        file_path(&life, 0)
-    }
-
-    #[test]
-    fn what_was_appended_is_there_in_order_from_any_place() {
-        let dir = tempfile::tempdir().expect("a temporary folder");
-        let mut log = open(dir.path());
-        let positions: Vec<Position> = (0..5).map(|n| append(&mut log, n)).collect();
-        drop(log);
-        let mut log = open(dir.path());
-        positions.iter().for_each(|position| drop(log.reader().read(*position).expect("read")));
-        append(&mut log, 5);
-        assert_eq!(documents(&log, Position::BEGIN), [0, 1, 2, 3, 4, 5]);
-        assert_eq!(documents(&log, positions[3]), [3, 4, 5]);
-        assert!(documents(&log, log.end()).is_empty());
-        assert_eq!(log.reader.count(), 1, "one life: the log was continued");
-    }
-
-    #[test]
-    fn a_damaged_file_is_left_as_it_is_and_the_others_are_pruned() {
-        let dir = tempfile::tempdir().expect("a temporary folder");
-        let mut log = open(dir.path());
-        let old: Vec<Position> = (0..3).map(|n| append(&mut log, n)).collect();
-        let path = only_file(dir.path());
-        let mut bytes = fs::read(&path).expect("read");
-        let second = 8 + u32::from_le_bytes(bytes[..4].try_into().expect("four")) as usize;
-        bytes[second + 20] ^= 1;
-        fs::write(&path, &bytes).expect("damaged");
-        fs::remove_file(log.tip_path()).expect("removed");
-        drop(log);
-
-        let mut log = open(dir.path());
-        let new = append(&mut log, 9);
-        assert_eq!(log.reader.count(), 2, "another life");
-        let left = log.prune(&[old[0], new], |_| true).expect("there is room");
-        assert_eq!(left, [old[0]]);
-        assert_eq!(fs::read(&path).expect("read"), bytes, "left as it is");
-        assert!(log.reader().read(new).expect("read").changes().all(|(_, change)| change.is_none()), "pruned");
-        append(&mut log, 10);
-        drop(log);
-        assert_eq!(open(dir.path()).reader.count(), 2, "and the log goes on");
-    }
-
-    #[test]
-    fn what_others_wrote_lies_between_our_own_and_our_chain_goes_on() {
-        let dir = tempfile::tempdir().expect("a temporary folder");
-        let theirs: Vec<Segment> = {
-            let key = SigningKey::from_bytes(&[2; 32]);
-            let mut chain = Chain::begin(key.verifying_key().to_bytes(), 77);
-            let mut next = |n: u8| {
-                let mut draft = Draft::after(chain.clone());
-                draft.push(Tombstone { document: DocumentId::from_bytes([n; 16]) });
-                let segment = draft.close(&key, [0; 16], NOW);
-                chain.follow(&segment).expect("the next one");
-                segment
-            };
-            (100..200).map(&mut next).collect()
-        };
-        let mut log = open(dir.path());
-        append(&mut log, 0);
-        let positions = log.append_foreign(&theirs, NOW).expect("appended");
-        append(&mut log, 1);
-        log.append_foreign(&theirs[..1], NOW).expect("whether it is known already is not for the log to say");
-        drop(log);
-
-        let mut log = open(dir.path());
-        assert_eq!((log.reader.count(), log.notices()), (1, &[][..]), "one life, continued");
-        let (own, _) = log.reader().read(append(&mut log, 2)).map(|own| (own.head().number, own)).expect("read");
-        assert_eq!(own, 2, "the third of our own");
-        let expected: Vec<u8> = [0].into_iter().chain(100..200).chain([1, 100, 2]).collect();
-        assert_eq!(documents(&log, Position::BEGIN), expected);
-        let read = log.reader().read(positions[41]).expect("read");
-        assert_eq!(read.encode(), theirs[41].encode(), "verbatim");
-        assert!(log.append_foreign(&[log.reader().read(Position::BEGIN).expect("read")], NOW).is_err(), "our own");
-    }
-
-    #[test]
-    fn a_torn_tail_is_cut_off_at_every_length_and_the_log_goes_on() {
-        let dir = tempfile::tempdir().expect("a temporary folder");
-        let mut log = open(dir.path());
-        append(&mut log, 0);
-        log.note_tip().expect("noted");
-        let (path, tip) = (only_file(dir.path()), log.tip_path());
-        let noted = fs::read(&tip).expect("read");
-        let whole = usize::try_from(fs::metadata(&path).expect("there").len()).expect("small");
-        append(&mut log, 1);
-        drop(log);
-        let full = fs::read(&path).expect("read");
-        for cut in whole..full.len() {
-            // Written over, so that it stays the same file.
-            fs::write(&path, &full[..cut]).and_then(|()| fs::write(&tip, &noted)).expect("cut");
-            let mut log = open(dir.path());
-            assert_eq!(documents(&log, Position::BEGIN), [0], "cut at {cut}");
-            append(&mut log, 7);
-            assert_eq!(log.reader.count(), 1, "cut at {cut}: one life, continued");
-            drop(log);
-            assert_eq!(documents(&open(dir.path()), Position::BEGIN), [0, 7], "cut at {cut}");
-        }
-    }
-
-    #[test]
-    fn a_copy_put_back_from_a_backup_begins_a_life_of_its_own() {
-        let dir = tempfile::tempdir().expect("a temporary folder");
-        let mut log = open(dir.path());
-        append(&mut log, 0);
-        drop(log);
-        let path = only_file(dir.path());
-        let copy = path.with_extension("copy");
-        fs::copy(&path, &copy).and_then(|_| fs::rename(&copy, &path)).expect("put back");
-        let mut log = open(dir.path());
-        assert!(log.notices()[0].contains("backup"), "{:?}", log.notices());
-        append(&mut log, 9);
-        assert_eq!((log.reader.count(), documents(&log, Position::BEGIN)), (2, vec![0, 9]));
-    }
-
-    #[test]
-    fn damage_before_the_end_and_a_restored_backup_begin_a_new_life() {
-        let dir = tempfile::tempdir().expect("a temporary folder");
-        let mut log = open(dir.path());
-        (0..3).for_each(|n| {
-            append(&mut log, n);
-        });
-        drop(log);
-        let path = only_file(dir.path());
-        let good = fs::read(&path).expect("read");
-
-        let log = open(dir.path());
-        drop(log);
-        fs::write(&path, &good[..good.len() / 2]).expect("an older copy");
-        let mut log = open(dir.path());
-        assert!(log.notices()[0].contains("backup"), "{:?}", log.notices());
-        append(&mut log, 9);
-        assert_eq!(documents(&log, Position::BEGIN), [0, 9], "what is there of the old life, then the new one");
-    }
-
-    #[test]
-    fn a_pruned_change_is_gone_from_the_disk_and_the_rest_stays() {
-        let dir = tempfile::tempdir().expect("a temporary folder");
-        let mut log = open(dir.path());
-        let positions: Vec<Position> = (0..4).map(|n| append(&mut log, n)).collect();
-        let gone = DocumentId::from_bytes([1; 16]);
-        log.prune(&positions, |change| change.document == gone).expect("pruned");
-        append(&mut log, 8);
-        assert_eq!(documents(&log, Position::BEGIN), [0, 2, 3, 8]);
-        drop(log);
-        let mut log = open(dir.path());
-        assert_eq!(documents(&log, positions[1]), [2, 3, 8]);
-        append(&mut log, 9);
-        assert!(!fs::read(only_file(dir.path())).expect("read").windows(16).any(|window| window == [1; 16]));
-    }
-
-    #[test]
-    fn a_clock_set_back_still_gives_a_later_life() {
-        let dir = tempfile::tempdir().expect("a temporary folder");
-        let mut log = open(dir.path());
-        append(&mut log, 0);
-        log.end = None;
-        log.begin(Moment::START).expect("begun");
-        let lives = log.reader.lives.read().expect("no holder panics");
-        assert!(lives[1].incarnation > lives[0].incarnation);
-    }
-}
+mod tests;

@@ -49,6 +49,18 @@ pub enum Tree {
     Forgotten = 7,
     /// Places in the log that hold something which belongs to no document any more.
     Dead = 8,
+    /// Where each segment lies that the fleet shares, by author, incarnation and number.
+    Segment = 9,
+    /// How far each log is here that the fleet shares, by author and incarnation.
+    End = 10,
+    /// Keys that came ahead of their documents.
+    Ahead = 11,
+    /// Documents that were erased before they came, or that must not come again.
+    Gone = 12,
+    /// Documents of others that wait for their author's vectors, since when.
+    Awaited = 13,
+    /// Authors against whom there is a proof.
+    Frozen = 14,
 }
 
 impl Tree {
@@ -293,7 +305,7 @@ fn from_sled(error: sled::Error) -> StoreError {
 
 #[cfg(test)]
 mod tests {
-    use crate::*;
+    use super::*;
 
     const SPACE: SpaceId = SpaceId::from_bytes([1; 16]);
     const NOW: Moment = Moment::from_millis(7);

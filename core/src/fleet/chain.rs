@@ -496,6 +496,11 @@ impl Fleet {
         self.state.devices.get(id)
     }
 
+    /// Every device that was ever added, by id.
+    pub fn devices(&self) -> impl Iterator<Item = (&DeviceId, &Device)> {
+        self.state.devices.iter()
+    }
+
     /// How a device stands; `None` of one that was never added.
     pub fn standing(&self, id: &DeviceId, now: Moment) -> Option<Standing> {
         if let Some(last) = self.revoked.get(id) {

@@ -1,13 +1,15 @@
 //! A fleet is a signed chain: who belongs to it, which keys they share, how one joins and how one comes back.
 //!
 //! [`link`] is one signed entry, [`chain`] the machine that decides what entries together say, [`epoch`] the keys that members
-//! share, [`invite`] the join code, [`recovery`] the sheet of paper for the worst day. Clocks and entropy are handed in.
+//! share, [`invite`] the join code, [`recovery`] the sheet of paper for the worst day,
+//! [`trust`] what sessions are told of others. Clocks and entropy are handed in.
 
 pub mod chain;
 pub mod epoch;
 pub mod invite;
 pub mod link;
 pub mod recovery;
+pub mod trust;
 pub mod words;
 
 use std::{fmt, str::FromStr};

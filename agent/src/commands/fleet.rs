@@ -1,0 +1,224 @@
+//! `hearth fleet` and `hearth join`: the devices that share what they captured.
+
+use std::io::BufRead as _;
+
+use clap::{Args, Subcommand};
+
+use crate::{
+    ask::{
+        Ask, Sessions,
+        fleet::{About, Invited, Link, Member, Order, Shown},
+    },
+    cli::{Ended, Outcome, Shell, Trouble, count, marks, when},
+};
+
+/// A line with a join code is never longer.
+const CODE_MAX: u64 = 1_000;
+
+/// The fleet: devices that find what each of them captured
+///
+/// What a session captures goes to every device of the fleet, sealed on the way and wherever it rests, unless the session
+/// stays on its node. The devices meet directly; nobody else needs to be reachable.
+#[derive(Debug, Args)]
+#[command(disable_help_subcommand = true)]
+pub struct FleetCommand {
+    #[command(subcommand)]
+    order: Option<Word>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Word {
+    /// Show the fleet and its devices
+    #[command(visible_alias = "show")]
+    Devices,
+    Create(Create),
+    /// Make a join code: eight words, good for one device and ten minutes
+    Invite,
+    Revoke(Revoke),
+    /// Seal what is shared from now on under a new key
+    Rotate,
+}
+
+/// Begin a fleet with this device
+#[derive(Debug, Args)]
+struct Create {
+    /// What to call it, such as home
+    name: String,
+    /// What to call this device [default: its host name]
+    #[arg(long = "as", value_name = "NAME")]
+    device: Option<String>,
+}
+
+/// Take a device out of the fleet
+///
+/// It is refused from then on, also on links that are open, and gets no new keys. What it has already it keeps; what it wrote
+/// until now stays.
+#[derive(Debug, Args)]
+struct Revoke {
+    /// Its name or id
+    device: String,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+}
+
+/// Come into the fleet of another device
+///
+/// Run `hearth fleet invite` there; it shows the words and the address. Without words on the command line they are read from
+/// standard input, where other users of this machine cannot see them.
+#[derive(Debug, Args)]
+pub struct Join {
+    /// The join code's words
+    words: Vec<String>,
+    /// Where the other device listens
+    #[arg(long, value_name = "HOST:PORT")]
+    at: String,
+    /// What to call this device [default: its host name]
+    #[arg(long = "as", value_name = "NAME")]
+    device: Option<String>,
+}
+
+impl FleetCommand {
+    /// Carries it out.
+    pub fn run(self, shell: &mut Shell<'_>) -> Ended {
+        let order = match self.order.unwrap_or(Word::Devices) {
+            Word::Invite => return invite(shell),
+            Word::Devices => Order::Show,
+            Word::Create(create) => Order::Create { name: create.name, device: called(create.device) },
+            Word::Rotate => Order::Rotate,
+            Word::Revoke(revoke) => {
+                let question = format!(
+                    "Take {} out of the fleet? It comes back only with a new data folder.",
+                    marks::plain(&revoke.device)
+                );
+                if !revoke.yes && shell.confirm(&question)? != Some(true) {
+                    return Err(Trouble::usage("nothing was changed; answer y, or add --yes"));
+                }
+                Order::Revoke { device: revoke.device }
+            }
+        };
+        let founds = matches!(order, Order::Create { .. });
+        let shown: Shown = shell.ask(Ask::Fleet(order))?;
+        show(shell, &shown)?;
+        if founds && !shell.json {
+            next_steps(shell, "`hearth fleet invite` makes a code for the next device")?;
+        }
+        Ok(if shown.fleet.is_some() { Outcome::Done } else { Outcome::Nothing })
+    }
+}
+
+impl Join {
+    /// Carries it out.
+    pub fn run(self, shell: &mut Shell<'_>) -> Ended {
+        let mut code = self.words.join(" ");
+        if code.is_empty() {
+            shell.remark("the join code's words:");
+            let mut line = String::new();
+            std::io::Read::take(&mut shell.input, CODE_MAX).read_line(&mut line)?;
+            line.trim().clone_into(&mut code);
+        }
+        if code.is_empty() {
+            return Err(Trouble::usage(
+                "no join code was given; `hearth fleet invite` on a device of the fleet makes one",
+            ));
+        }
+        let order = Order::Join { code, at: self.at, device: called(self.device) };
+        let busy = shell.busy("asking to join");
+        let shown: Result<Shown, Trouble> = shell.ask(Ask::Fleet(order));
+        drop(busy);
+        show(shell, &shown?)?;
+        if !shell.json {
+            next_steps(shell, "what the others share comes in now")?;
+        }
+        Ok(Outcome::Done)
+    }
+}
+
+fn called(name: Option<String>) -> String {
+    name.or_else(|| sysinfo::System::host_name().ok())
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "this device".into())
+}
+
+fn invite(shell: &mut Shell<'_>) -> Ended {
+    let invited: Invited = shell.ask(Ask::Fleet(Order::Invite))?;
+    if shell.json {
+        shell.document(&invited)?;
+        return Ok(Outcome::Done);
+    }
+    let paint = shell.paint();
+    shell.line(paint.bold(&invited.code))?;
+    shell.line("")?;
+    let at = invited.at.first().map_or("THIS-DEVICE:7845", String::as_str);
+    shell.line("On the device that joins, with `hearth up` running there:")?;
+    shell.line(format!("  hearth join --at {at}"))?;
+    shell.line("and then the words above.")?;
+    if invited.at.len() > 1 {
+        let others = format!("This device is also {}", invited.at[1..].join(", "));
+        for line in marks::lines(&others, shell.width(), 4) {
+            shell.line(paint.dim(&line))?;
+        }
+    }
+    let until = when::clock(invited.until, shell.world.now, &shell.world.zone);
+    shell.remark(format!("good for one device, until {until}; whoever knows the words may come in"));
+    Ok(Outcome::Done)
+}
+
+/// What to do once a device is in a fleet: sessions from before stay here until their owner says otherwise.
+fn next_steps(shell: &mut Shell<'_>, first: &str) -> Result<(), Trouble> {
+    shell.remark(first);
+    let sessions: Sessions = shell.ask(Ask::Sessions)?;
+    let here = sessions.sessions.iter().filter(|session| session.visibility == Default::default()).count() as u64;
+    if here > 0 {
+        shell.remark(format!(
+            "what {} captured so far stays on this device; `hearth session share --all` gives it to the fleet",
+            count(here, "session", "sessions")
+        ));
+    }
+    Ok(())
+}
+
+fn show(shell: &mut Shell<'_>, shown: &Shown) -> Result<(), Trouble> {
+    if shell.json {
+        shell.document(shown)?;
+        return Ok(());
+    }
+    let Some(fleet) = &shown.fleet else {
+        shell.remark("this node is in no fleet; `hearth fleet create NAME` begins one, `hearth join` comes into one");
+        return Ok(());
+    };
+    let paint = shell.paint();
+    let members = fleet.devices.iter().filter(|device| device.standing == "member").count() as u64;
+    shell.line(format!("{}  {}", paint.bold(&marks::plain(&fleet.name)), count(members, "device", "devices")))?;
+    shell.line(paint.dim(&format!("{} · key {}", fleet.id, fleet.epoch)))?;
+    shell.line("")?;
+    let rows: Vec<Vec<String>> = fleet.devices.iter().map(|device| row(shell, device)).collect();
+    super::table(shell, &["DEVICE", "ITEMS HERE", "LINK"], &rows)?;
+    if let About { forked: true, .. } = fleet {
+        shell.notice(
+            "two admins changed the fleet at the same time, and it stands still until they agree; revoking still works",
+        );
+    }
+    Ok(())
+}
+
+fn row(shell: &Shell<'_>, device: &Member) -> Vec<String> {
+    let (now, zone) = (shell.world.now, &shell.world.zone);
+    let name = match (device.here, device.admin) {
+        (true, true) => format!("{} (this, admin)", device.name),
+        (true, false) => format!("{} (this)", device.name),
+        (false, true) => format!("{} (admin)", device.name),
+        (false, false) => device.name.clone(),
+    };
+    let link = match (&device.link, device.standing.as_str()) {
+        _ if device.here => String::new(),
+        (_, "revoked") => "taken out of the fleet".into(),
+        (_, "expired") => "its time in the fleet is over".into(),
+        (Link::Linked { since }, _) => format!("linked since {}", when::clock(*since, now, zone)),
+        (Link::Waiting { reason, retry_at }, _) => {
+            format!("not linked: {reason} (tried again at {})", when::clock(*retry_at, now, zone))
+        }
+        (Link::None, _) => "not linked".into(),
+    };
+    vec![marks::plain(&name), crate::cli::grouped(device.items), marks::plain(&link)]
+}

@@ -1,0 +1,425 @@
+//! One link to another node of the fleet, from the exchange of chains to good-bye.
+//!
+//! [`run`] drives a [`Peer`] over a link: it carries out what the machine asks for and tells it what happened. Disk work goes through one
+//! queue, in order, on a thread where blocking is fine. It ends when the link does, when the other is a member no more, or at `stop`.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use hearth_core::{
+    DeviceId,
+    fleet::{chain::Fleet, trust::At},
+    sync::{
+        Config, Effect, Input, Log, Peer,
+        frame::{MESSAGE_MAX, Reason},
+        peer::News as Told,
+    },
+};
+use hearth_link::{Close, Link, LinkError, Receiving, Sending};
+use sha2::{Digest, Sha256};
+use tokio::{
+    sync::{broadcast::error::RecvError, mpsc},
+    task::JoinHandle,
+    time::sleep,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use super::wire::{LETTER_MAX, Letter};
+use crate::node::{Membership, News, NodeError, Shared, ToStore, name_of, now};
+
+/// Bytes of the other's segments that may be in memory.
+const CREDIT: u64 = 16 << 20;
+/// How long one message may take.
+const MESSAGE_TIME: Duration = Duration::from_secs(60);
+/// Nothing more is received while so much waits for the disk.
+const WORK_MAX: usize = 32;
+/// Letters that came and were not looked at; letters on their way out.
+const QUEUE: usize = 4;
+/// A clock further off than this is worth a sentence.
+const CLOCK_TOLD: u64 = 30_000;
+/// When the disk fails, the other side is asked to come again after so long.
+const DISK_RETRY: Duration = Duration::from_secs(10);
+
+/// Why a session ended, as a person reads it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Ended {
+    /// This daemon stops.
+    #[error("this node is stopping")]
+    Stopped,
+    /// The link.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// The protocol.
+    #[error("{0}")]
+    Protocol(Reason),
+    /// What came is no letter, or none that belongs here.
+    #[error("the other side does not keep to the protocol; if this repeats, update hearth on both")]
+    OutOfPlace,
+    /// It is not in the fleet any more.
+    #[error("the other side is not in the fleet any more")]
+    NotAMember,
+    /// This node is in no fleet any more.
+    #[error("this node is in no fleet")]
+    NoFleet,
+}
+
+/// What a session is about.
+pub(crate) struct Session {
+    pub(crate) node: Arc<Shared>,
+    pub(crate) peer: DeviceId,
+    pub(crate) peer_key: [u8; 32],
+    /// At which port this node listens; 0 when it does not.
+    pub(crate) port: u16,
+    pub(crate) stop: CancellationToken,
+}
+
+/// What the fleet is called on the wire: the sides must be of one, and who listens learns no id.
+pub(crate) fn fleet_tag(membership: &Membership) -> [u8; 16] {
+    let digest = Sha256::new().chain_update(b"hearth/fleet-tag/1").chain_update(membership.id().as_bytes()).finalize();
+    *digest.first_chunk().expect("a digest is longer")
+}
+
+/// Takes a link apart into halves that carry letters.
+pub(crate) fn letters(link: Link) -> (Sending, Receiving) {
+    link.split(LETTER_MAX, MESSAGE_TIME)
+}
+
+/// Speaks with one other node until that ends. `first` is the letter that came already, if any; `learned` is told the port at which the
+/// other listens.
+pub(crate) async fn run(
+    session: Session,
+    (sending, receiving): (Sending, Receiving),
+    first: Option<Letter>,
+    learned: impl FnOnce(u16) + Send,
+) -> Ended {
+    let Some(membership) = session.node.membership() else { return Ended::NoFleet };
+    let config = Config {
+        me: DeviceId::of_key_bytes(&session.node.identity.signing.verifying_key().to_bytes()),
+        peer: session.peer,
+        tag: fleet_tag(&membership),
+        credit: CREDIT,
+        max_message: u32::try_from(MESSAGE_MAX).expect("a message is below 4 GiB"),
+    };
+    // Before the logs are read: what grows meanwhile is told, perhaps twice, never not.
+    let news = session.node.listen();
+    let read = {
+        let node = Arc::clone(&session.node);
+        tokio::task::spawn_blocking(move || Ok::<_, NodeError>((node.held()?, node.frozen()?))).await
+    };
+    let Ok(Ok((held, frozen))) = read else { return Ended::Protocol(Reason::Stalled) };
+    let (inbox, from_peer) = mpsc::channel(QUEUE);
+    let (to_peer, outbox) = mpsc::channel(QUEUE);
+    let reader = tokio::spawn(read_letters(receiving, inbox));
+    let writer = tokio::spawn(write_letters(sending, outbox));
+    let talk = Talk {
+        peer: Peer::new(config, held, frozen),
+        session,
+        letters: VecDeque::new(),
+        work: VecDeque::new(),
+        running: None,
+        greeted: false,
+    };
+    let ended = talk.run(from_peer, to_peer, news, first, learned).await;
+    reader.abort();
+    // It sends what is left, closes and ends, for its queue has no sender any more.
+    let close = match &ended {
+        Ended::NotAMember | Ended::NoFleet => Close::NotTrusted,
+        Ended::OutOfPlace => Close::Garbage,
+        Ended::Stopped => Close::ShuttingDown,
+        Ended::Link(_) | Ended::Protocol(_) => Close::Done,
+    };
+    if let Ok(Some(sending)) = writer.await {
+        sending.close(close);
+    }
+    ended
+}
+
+async fn read_letters(mut receiving: Receiving, inbox: mpsc::Sender<Result<Vec<u8>, LinkError>>) {
+    loop {
+        let letter = receiving.receive().await;
+        let last = letter.is_err();
+        if inbox.send(letter).await.is_err() || last {
+            return;
+        }
+    }
+}
+
+async fn write_letters(mut sending: Sending, mut outbox: mpsc::Receiver<Vec<u8>>) -> Option<Sending> {
+    while let Some(letter) = outbox.recv().await {
+        if let Err(error) = sending.send(&letter).await {
+            debug!(%error, "a letter could not be sent");
+            return None;
+        }
+    }
+    Some(sending)
+}
+
+/// Work for the disk, in the order in which it was asked for.
+enum Work {
+    Keys(Vec<Vec<u8>>),
+    Store(Vec<ToStore>),
+    Read { log: Log, from: u64, to: u64, budget: u64 },
+    Tell(Told),
+}
+
+struct Talk {
+    peer: Peer,
+    session: Session,
+    /// On their way out.
+    letters: VecDeque<Vec<u8>>,
+    work: VecDeque<Work>,
+    running: Option<JoinHandle<Vec<Input>>>,
+    /// The other's chain came, and the protocol began.
+    greeted: bool,
+}
+
+impl Talk {
+    async fn run(
+        mut self,
+        mut from_peer: mpsc::Receiver<Result<Vec<u8>, LinkError>>,
+        to_peer: mpsc::Sender<Vec<u8>>,
+        mut news: tokio::sync::broadcast::Receiver<News>,
+        first: Option<Letter>,
+        learned: impl FnOnce(u16) + Send,
+    ) -> Ended {
+        let mut learned = Some(learned);
+        if let Err(ended) = self.say_chain() {
+            return ended;
+        }
+        if let Some(letter) = first
+            && let Err(ended) = self.read(letter, &mut learned)
+        {
+            return ended;
+        }
+        let stop = self.session.stop.clone();
+        loop {
+            if let Err(ended) = self.carry_out() {
+                // What is to be said before the end is said.
+                for letter in std::mem::take(&mut self.letters) {
+                    let _ = tokio::time::timeout(Duration::from_secs(1), to_peer.send(letter)).await;
+                }
+                return ended;
+            }
+            let due = self.peer.poll_timeout().map(|due| due.since(now()));
+            let input = tokio::select! {
+                () = stop.cancelled() => return Ended::Stopped,
+                letter = from_peer.recv(), if self.work.len() < WORK_MAX => match letter {
+                    Some(Ok(bytes)) => {
+                        let Ok(letter) = Letter::decode(&bytes) else { return Ended::OutOfPlace };
+                        if let Err(ended) = self.read(letter, &mut learned) {
+                            return ended;
+                        }
+                        continue;
+                    }
+                    Some(Err(error)) => return error.into(),
+                    None => return LinkError::Ended.into(),
+                },
+                permit = to_peer.reserve(), if !self.letters.is_empty() => match permit {
+                    Ok(permit) => {
+                        permit.send(self.letters.pop_front().expect("checked by the branch"));
+                        continue;
+                    }
+                    Err(_) => return LinkError::Ended.into(),
+                },
+                done = join(&mut self.running), if self.running.is_some() => {
+                    self.running = None;
+                    self.tell_all(done);
+                    continue;
+                }
+                told = news.recv() => {
+                    if let Err(ended) = self.hear(told).await {
+                        return ended;
+                    }
+                    continue;
+                }
+                () = sleep(due.unwrap_or(Duration::from_secs(3600))) => Input::Tick,
+            };
+            self.tell_all(vec![input]);
+        }
+    }
+
+    fn say_chain(&mut self) -> Result<(), Ended> {
+        let membership = self.session.node.membership().ok_or(Ended::NoFleet)?;
+        let chain = membership.fleet.encode();
+        self.letters.push_back(Letter::Chain { port: self.session.port, chain }.encode());
+        Ok(())
+    }
+
+    fn read(&mut self, letter: Letter, learned: &mut Option<impl FnOnce(u16)>) -> Result<(), Ended> {
+        match letter {
+            Letter::Chain { port, chain } => {
+                let theirs = Fleet::decode(&chain).map_err(|_| Ended::OutOfPlace)?;
+                self.meet(&theirs)?;
+                if let Some(learned) = learned.take() {
+                    learned(port);
+                }
+                if !std::mem::replace(&mut self.greeted, true) {
+                    self.tell_all(vec![Input::Connected]);
+                }
+                Ok(())
+            }
+            Letter::Frame(frame) if self.greeted => {
+                self.tell_all(vec![Input::Frame(frame)]);
+                Ok(())
+            }
+            _ => Err(Ended::OutOfPlace),
+        }
+    }
+
+    /// Takes in what the other knows of the fleet; then it must still be in it.
+    fn meet(&self, theirs: &Fleet) -> Result<(), Ended> {
+        let node = &self.session.node;
+        let known = node.membership().ok_or(Ended::NoFleet)?;
+        if theirs.id() != known.id() {
+            return Err(Ended::Protocol(Reason::Fleet));
+        }
+        let news = theirs.links().count() != known.fleet.links().count() || theirs.head() != known.fleet.head();
+        if news && let Err(error) = node.merge_chain(theirs) {
+            warn!(%error, "what another node knows of the fleet could not be kept");
+        }
+        self.check_membership()
+    }
+
+    fn check_membership(&self) -> Result<(), Ended> {
+        let membership = self.session.node.membership().ok_or(Ended::NoFleet)?;
+        if membership.fleet.is_member(&self.session.peer_key, now()) { Ok(()) } else { Err(Ended::NotAMember) }
+    }
+
+    async fn hear(&mut self, told: Result<News, RecvError>) -> Result<(), Ended> {
+        match told {
+            Ok(News::Grown(held)) => self.tell_all(vec![Input::Appended(held)]),
+            Ok(News::Frozen(proof)) => self.tell_all(vec![Input::Frozen(proof)]),
+            Ok(News::Chain) => {
+                self.check_membership()?;
+                self.say_chain()?;
+                self.tell_all(vec![Input::TrustChanged]);
+            }
+            Err(RecvError::Lagged(_)) => {
+                let node = Arc::clone(&self.session.node);
+                let held = tokio::task::spawn_blocking(move || node.held()).await;
+                if let Ok(Ok(held)) = held {
+                    self.tell_all(held.into_iter().map(Input::Appended).collect());
+                }
+                self.check_membership()?;
+                self.tell_all(vec![Input::TrustChanged]);
+            }
+            Err(RecvError::Closed) => return Err(Ended::Stopped),
+        }
+        Ok(())
+    }
+
+    fn tell_all(&mut self, inputs: Vec<Input>) {
+        let Some(membership) = self.session.node.membership() else { return };
+        for input in inputs {
+            self.peer.handle(now(), input, &At { fleet: &membership.fleet, now: now() });
+        }
+    }
+
+    /// Carries out what the machine asks for: letters and work for the disk are put in line.
+    fn carry_out(&mut self) -> Result<(), Ended> {
+        while let Some(effect) = self.peer.poll(now()) {
+            match effect {
+                Effect::Send(frame) => self.letters.push_back(Letter::Frame(frame.encode()).encode()),
+                Effect::KeepKeys(records) => self.work.push_back(Work::Keys(records)),
+                Effect::Store { bytes, at, after } => {
+                    let order = ToStore { bytes, at, after };
+                    match self.work.back_mut() {
+                        Some(Work::Store(orders)) => orders.push(order),
+                        _ => self.work.push_back(Work::Store(vec![order])),
+                    }
+                }
+                Effect::Read { log, from, to, budget } => self.work.push_back(Work::Read { log, from, to, budget }),
+                Effect::Tell(told) => self.work.push_back(Work::Tell(told)),
+                Effect::Close(reason) => return Err(Ended::Protocol(reason)),
+            }
+        }
+        if self.running.is_none()
+            && let Some(work) = self.work.pop_front()
+        {
+            let (node, peer) = (Arc::clone(&self.session.node), self.session.peer);
+            self.running = Some(tokio::task::spawn_blocking(move || do_work(&node, &peer, work)));
+        }
+        Ok(())
+    }
+}
+
+async fn join(running: &mut Option<JoinHandle<Vec<Input>>>) -> Vec<Input> {
+    match running {
+        // A panic there is logged by its thread; the machine finds out by its timeouts.
+        Some(running) => running.await.unwrap_or_default(),
+        None => std::future::pending().await,
+    }
+}
+
+/// Does one piece of work for the disk; says what the machine is to know of it.
+fn do_work(node: &Shared, peer: &DeviceId, work: Work) -> Vec<Input> {
+    match work {
+        Work::Keys(records) => {
+            if let Err(error) = node.keep_keys(&records) {
+                warn!(%error, "document keys that came could not be kept; they come again with their segments");
+            }
+            Vec::new()
+        }
+        Work::Store(orders) => {
+            let at: Vec<(Log, u64)> = orders.iter().map(|order| (order.at.log, order.at.chain.number - 1)).collect();
+            node.receive(orders).unwrap_or_else(|error| {
+                warn!(%error, "segments that came could not be stored; they are asked for again");
+                node.notice(&format!("what other nodes send cannot be stored: {error}"));
+                let again = |(log, number)| Input::NotStored { log, number, retry_after: DISK_RETRY };
+                at.into_iter().map(again).collect()
+            })
+        }
+        Work::Read { log, from, to, budget } => {
+            let send = node.to_send(&log, from, to, budget);
+            vec![Input::Keys(send.keys), Input::Segments { log, first: from, segments: send.segments }]
+        }
+        Work::Tell(told) => {
+            tell(node, peer, told);
+            Vec::new()
+        }
+    }
+}
+
+/// Tells the owner what the machine found out.
+fn tell(node: &Shared, peer: &DeviceId, told: Told) {
+    let membership = node.membership();
+    let name = |device: &DeviceId| name_of(membership.as_deref(), device);
+    match told {
+        Told::Equivocation(proof) => {
+            if let Err(error) = node.freeze(&proof, &name(&proof.author())) {
+                warn!(%error, "the proof against a device could not be kept");
+            }
+        }
+        Told::Restored { log, .. } => node.was_restored(log.incarnation),
+        Told::Clock(millis) if millis.unsigned_abs() >= CLOCK_TOLD => {
+            let far = millis.unsigned_abs() / 1_000;
+            let way = if millis > 0 { "ahead of" } else { "behind" };
+            node.notice(&format!(
+                "the clock of {} is about {far} s {way} this node's; set the wrong one, or times in search results mislead",
+                name(peer)
+            ));
+        }
+        Told::Clock(_) => {}
+        Told::Revoked(log) => info!(author = %log.author, "a revoked device's later log is not taken"),
+        Told::Unknown(log) => info!(author = %log.author, "a log of a device that is not known yet is left for later"),
+        Told::Damaged { log, number } => node.notice(&format!(
+            "segment {number} of {} cannot be read any more, so it is not passed on; `hearth doctor` checks the log",
+            name(&log.author)
+        )),
+        Told::Newer { log, version } => node.notice(&format!(
+            "{} writes format {version}, which this hearth does not know; update hearth on this node",
+            name(&log.author)
+        )),
+        Told::TooLarge { log, number } => {
+            warn!(author = %log.author, number, "a segment is larger than the other side will take");
+        }
+        Told::Misplaced { log, residency } => {
+            warn!(author = %log.author, residency, "the other side sent what may not live here; it was not taken");
+        }
+        Told::Broken(log) => node.notice(&format!(
+            "the log of {} does not hang together as it comes from {}, so it is not taken from there",
+            name(&log.author),
+            name(peer)
+        )),
+    }
+}

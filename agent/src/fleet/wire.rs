@@ -1,0 +1,98 @@
+//! What two nodes say to each other around the protocol of `hearth_core::sync`: who is in the fleet, and who wants to join.
+//!
+//! A letter is one byte that says what kind it is, and its content. Nothing of it is believed here.
+
+use hearth_core::sync::frame::MESSAGE_MAX;
+
+/// The longest letter.
+pub(crate) const LETTER_MAX: usize = MESSAGE_MAX + 3;
+
+/// One message between nodes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Letter {
+    /// The fleet's chain as the sender knows it, and the UDP port at which it listens (0: it does not).
+    Chain { port: u16, chain: Vec<u8> },
+    /// A frame of the sync protocol.
+    Frame(Vec<u8>),
+    /// A request to join.
+    Join(Vec<u8>),
+    /// The answer to one who may.
+    Welcome(Vec<u8>),
+    /// The answer to one who may not: a sentence.
+    Refused(String),
+}
+
+/// What came is no letter.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("what came is no message between nodes of hearth; if this repeats, update hearth on both")]
+pub(crate) struct NotALetter;
+
+/// A sentence is never longer, in bytes.
+const REFUSAL_MAX: usize = 1_024;
+
+impl Letter {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        match self {
+            Self::Chain { port, chain } => [&[1][..], &port.to_be_bytes(), chain].concat(),
+            Self::Frame(frame) => [&[2][..], frame].concat(),
+            Self::Join(request) => [&[3][..], request].concat(),
+            Self::Welcome(welcome) => [&[4][..], welcome].concat(),
+            Self::Refused(why) => [&[5][..], why.as_bytes()].concat(),
+        }
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, NotALetter> {
+        let (kind, content) = bytes.split_first().ok_or(NotALetter)?;
+        Ok(match kind {
+            1 => {
+                let (port, chain) = content.split_first_chunk().ok_or(NotALetter)?;
+                Self::Chain { port: u16::from_be_bytes(*port), chain: chain.to_vec() }
+            }
+            2 => Self::Frame(content.to_vec()),
+            3 => Self::Join(content.to_vec()),
+            4 => Self::Welcome(content.to_vec()),
+            5 if content.len() <= REFUSAL_MAX => {
+                Self::Refused(std::str::from_utf8(content).map_err(|_| NotALetter)?.to_owned())
+            }
+            _ => return Err(NotALetter),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_letter_reads_back_and_what_is_none_does_not() {
+        for letter in [
+            Letter::Chain { port: 7_844, chain: vec![1, 2] },
+            Letter::Frame(vec![3]),
+            Letter::Join(vec![4]),
+            Letter::Welcome(vec![5]),
+            Letter::Refused("no".into()),
+        ] {
+            assert_eq!(Letter::decode(&letter.encode()), Ok(letter));
+        }
+        for (case, bytes) in [
+            ("nothing", vec![]),
+            ("another kind", vec![9, 1]),
+            ("half a port", vec![1, 1]),
+            ("no text", vec![5, 0xFF]),
+            ("a sentence without end", [vec![5], vec![b'a'; REFUSAL_MAX + 1]].concat()),
+        ] {
+            assert_eq!(Letter::decode(&bytes), Err(NotALetter), "{case}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_in_their_one_form_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+            if let Ok(letter) = Letter::decode(&bytes) {
+                prop_assert_eq!(letter.encode(), bytes);
+            }
+        }
+    }
+}

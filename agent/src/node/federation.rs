@@ -1,0 +1,572 @@
+//! What a node gives to other nodes of its fleet, and takes from them.
+//!
+//! Segments come verified by `hearth_core::sync`; here they are put in the log, their keys before them, and what they say is applied as if
+//! it were our own. Nothing is said to be stored before the disk has it and what it erases is erased. Who is asked and when is decided
+//! elsewhere.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::PathBuf,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
+
+use hearth_core::{
+    DeviceId, DocumentId, Moment, SessionId, SpaceId,
+    delta::Kind,
+    fleet::{
+        FleetId,
+        chain::Fleet,
+        epoch::{Document, KeyRecord},
+        invite::Welcome,
+        link::{Device, Last},
+    },
+    job,
+    merkle::Hash,
+    segment::{Chain, Segment},
+    session::Visibility,
+    sync::{Held, Input, Log, Proof},
+};
+use hearth_store::{Batch, Folder, Position, Slot, StoreError, Tree, entropy};
+
+use super::{
+    Change, Entry, Membership, NodeError, Shared, Writer,
+    membership::CannotChange,
+    now,
+    record::{DocumentRecord, EndRecord, ForgottenTags, ItemRecord, JobRecord, Meta, Vectors},
+    view::{self, Arrival, Origin, end_key, segment_key},
+};
+
+/// How much a session may be behind with what happens here, before it is told everything anew.
+pub(crate) const NEWS_MAX: usize = 1_024;
+/// How long the author of a document has to send its vectors, before this node makes them itself.
+const AUTHOR_FIRST: Duration = Duration::from_secs(15 * 60);
+/// So many items move into another log at a time.
+const MOVES: usize = 64;
+
+/// Where what is known of the fleet lies.
+pub(crate) fn membership_path(folder: &Folder) -> PathBuf {
+    folder.part("identity").join("fleet")
+}
+
+/// Why an order about the fleet is not carried out.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FleetError {
+    #[error("this node is in no fleet; `hearth fleet create NAME` begins one, `hearth join` comes into one")]
+    None,
+    #[error("this node is in the fleet `{0}` already, and a node has one fleet")]
+    InOne(String),
+    #[error("only an admin of the fleet may do this; do it on the device that created the fleet")]
+    NotAdmin,
+    #[error(transparent)]
+    Change(#[from] CannotChange),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What happens here that sessions with other nodes must know.
+#[derive(Clone, Debug)]
+pub(crate) enum News {
+    /// A log that the fleet shares grew.
+    Grown(Held),
+    /// The fleet's chain grew.
+    Chain,
+    /// An author forked its log.
+    Frozen(Proof),
+}
+
+/// One order of [`hearth_core::sync::Effect::Store`].
+#[derive(Clone, Debug)]
+pub(crate) struct ToStore {
+    pub(crate) bytes: Arc<[u8]>,
+    pub(crate) at: Held,
+    pub(crate) after: Hash,
+}
+
+/// What is read to be sent: segments, and the keys of what is in them.
+#[derive(Default, Debug)]
+pub(crate) struct ToSend {
+    pub(crate) keys: Vec<Vec<u8>>,
+    pub(crate) segments: Vec<Arc<[u8]>>,
+}
+
+impl Origin {
+    /// The log as sessions know it, right after this segment.
+    pub(super) fn held(&self) -> Held {
+        Held { log: self.log, chain: self.chain.clone(), residency: self.residency }
+    }
+}
+
+impl Shared {
+    /// The fleet that this node is in, as it is known now.
+    pub(crate) fn membership(&self) -> Option<Arc<Membership>> {
+        self.membership.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Changes what is known of the fleet, lastingly, one change at a time.
+    pub(crate) fn change_membership<T, E: From<StoreError>>(
+        &self,
+        change: impl FnOnce(&mut Option<Membership>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut current = self.membership.write().unwrap_or_else(PoisonError::into_inner);
+        let mut next = current.as_deref().cloned();
+        let result = change(&mut next)?;
+        if let Some(next) = &next {
+            next.write(&membership_path(&self.folder))?;
+        }
+        *current = next.map(Arc::new);
+        drop(current);
+        self.tell_peers(News::Chain);
+        Ok(result)
+    }
+
+    /// Founds a fleet with this node as its first member.
+    ///
+    /// # Errors
+    /// When it is in one already, or a name will not do.
+    pub(crate) fn found_fleet(&self, name: &str, device: &str) -> Result<(), FleetError> {
+        self.change_membership(|membership| {
+            if let Some(membership) = membership {
+                return Err(FleetError::InOne(membership.fleet.name().to_owned()));
+            }
+            *membership = Some(Membership::found(&self.identity.signing, name, device, now())?);
+            Ok(())
+        })
+    }
+
+    /// Takes up a membership that another node gave.
+    ///
+    /// # Errors
+    /// When it is in a fleet already.
+    pub(crate) fn take_up(&self, new: Membership) -> Result<(), FleetError> {
+        self.change_membership(|membership| {
+            if let Some(membership) = membership {
+                return Err(FleetError::InOne(membership.fleet.name().to_owned()));
+            }
+            *membership = Some(new);
+            Ok(())
+        })
+    }
+
+    /// Adds a device that knew a join code.
+    pub(crate) fn add_device(&self, device: Device) -> Result<Welcome, FleetError> {
+        self.change_fleet(|membership, key| membership.add(key, device, now()))
+    }
+
+    /// Takes a device out of the fleet: what it wrote until now stays good, and what comes is sealed under a new key.
+    pub(crate) fn revoke_device(&self, device: DeviceId) -> Result<(), FleetError> {
+        let last = self.last_of(&device)?;
+        self.change_fleet(|membership, key| membership.revoke(key, device, last, now()))
+    }
+
+    /// Begins a new epoch.
+    pub(crate) fn rotate_fleet(&self) -> Result<(), FleetError> {
+        self.change_fleet(|membership, key| membership.rotate(key, now()))
+    }
+
+    /// Takes in links of the chain that another member knows.
+    pub(crate) fn merge_chain(&self, theirs: &Fleet) -> Result<(), FleetError> {
+        let known = self.membership().ok_or(FleetError::None)?;
+        if !known.as_ref().clone().merge(theirs, &self.identity.signing) {
+            return Ok(());
+        }
+        self.change_membership(|membership| {
+            membership.as_mut().ok_or(FleetError::None)?.merge(theirs, &self.identity.signing);
+            Ok(())
+        })
+    }
+
+    /// Notes where a member listens.
+    pub(crate) fn change_addresses(&self, device: DeviceId, address: String) -> Result<(), FleetError> {
+        let known = self.membership().ok_or(FleetError::None)?;
+        if known.addresses.get(&device) == Some(&address) {
+            return Ok(());
+        }
+        self.change_membership(|membership| {
+            membership.as_mut().ok_or(FleetError::None)?.addresses.insert(device, address);
+            Ok(())
+        })
+    }
+
+    fn change_fleet<T>(
+        &self,
+        change: impl FnOnce(&mut Membership, &ed25519_dalek::SigningKey) -> Result<T, CannotChange>,
+    ) -> Result<T, FleetError> {
+        self.change_membership(|membership| {
+            let membership = membership.as_mut().ok_or(FleetError::None)?;
+            if !membership.fleet.is_admin(&self.identity.device) {
+                return Err(FleetError::NotAdmin);
+            }
+            Ok(change(membership, &self.identity.signing)?)
+        })
+    }
+
+    pub(crate) fn tell_peers(&self, news: News) {
+        // Nobody listens when there is no session.
+        let _ = self.news.send(news);
+    }
+
+    pub(crate) fn listen(&self) -> tokio::sync::broadcast::Receiver<News> {
+        self.news.subscribe()
+    }
+
+    /// Whether what this session lets in goes to the fleet.
+    pub(super) fn is_session_shared(&self, session: SessionId) -> bool {
+        let gate = self.gate.read().unwrap_or_else(PoisonError::into_inner);
+        gate.session(session).is_some_and(|session| session.visibility == Visibility::Fleet)
+    }
+
+    /// Whether an item lies in the log in which this session's things belong.
+    pub(super) fn is_at_home(&self, item: &ItemRecord, session: SessionId) -> Result<bool, StoreError> {
+        let Some(membership) = self.membership() else { return Ok(true) };
+        let home = self.is_session_shared(session).then(|| membership.space());
+        Ok(self.document(item.document)?.is_none_or(|record| record.shared == home))
+    }
+
+    /// The space under which a segment's bodies are sealed.
+    pub(super) fn space_of(&self, segment: &Segment) -> SpaceId {
+        let fleet = segment.head().fleet;
+        if fleet == self.identity.fleet() { self.identity.space } else { FleetId::from_bytes(fleet).space() }
+    }
+
+    /// What is known of a segment that a fleet shares.
+    pub(super) fn origin_of(&self, segment: &Segment) -> Option<Origin> {
+        let shared = segment.head().fleet != self.identity.fleet();
+        shared.then(|| Origin::of(segment, self.identity.device, self.space_of(segment)))
+    }
+
+    /// Every key's place, by its document.
+    pub(super) fn slots(&self) -> Result<HashMap<DocumentId, (SpaceId, Slot)>, StoreError> {
+        Ok(self.keys.all()?.into_iter().map(|(document, space, slot)| (document, (space, slot))).collect())
+    }
+
+    /// The logs of this fleet that are here.
+    pub(crate) fn held(&self) -> Result<Vec<Held>, StoreError> {
+        let mut held = Vec::new();
+        for end in self.state.iter::<EndRecord>(Tree::End) {
+            let (key, EndRecord { author, number, seq, head, residency }) = end?;
+            let incarnation = key.get(16..24).and_then(|bytes| bytes.try_into().ok()).map(u64::from_be_bytes);
+            let incarnation = incarnation.ok_or(StoreError::Damaged("a record of the state"))?;
+            let log = Log { author: DeviceId::of_key_bytes(&author), incarnation };
+            held.push(Held { log, chain: Chain { author, incarnation, number, seq, head }, residency });
+        }
+        Ok(held)
+    }
+
+    /// Where a device's last log ends, as far as it is here; what is written on when the device is revoked.
+    pub(crate) fn last_of(&self, device: &DeviceId) -> Result<Option<Last>, StoreError> {
+        let newest =
+            self.held()?.into_iter().filter(|held| held.log.author == *device).max_by_key(|held| held.log.incarnation);
+        Ok(newest.and_then(|held| {
+            let Chain { incarnation, number, head, .. } = held.chain;
+            Some(Last { incarnation, number: number.checked_sub(1)?, head })
+        }))
+    }
+
+    /// Proofs against authors that are known here.
+    pub(crate) fn frozen(&self) -> Result<Vec<Proof>, StoreError> {
+        let mut proofs = Vec::new();
+        for proof in self.state.iter::<(minicbor::bytes::ByteVec, minicbor::bytes::ByteVec)>(Tree::Frozen) {
+            let (_, (one, other)) = proof?;
+            proofs.extend(Proof::open(&one, &other).ok());
+        }
+        Ok(proofs)
+    }
+
+    /// Keeps a proof against an author, and tells the owner and the other sessions.
+    pub(crate) fn freeze(&self, proof: &Proof, name: &str) -> Result<(), StoreError> {
+        let [one, other] = proof.halves().map(|half| minicbor::bytes::ByteVec::from(half.to_vec()));
+        let mut batch = Batch::default();
+        batch.put(Tree::Frozen, proof.author().as_bytes(), &(one, other));
+        self.state.apply(batch)?;
+        self.notice(&format!(
+            "{name} wrote two different logs, so nothing of it is taken any more: its folder was copied, or its key is used by somebody else; \
+             `hearth fleet revoke` takes it out of the fleet, and its owner joins again with a new data folder"
+        ));
+        self.tell_peers(News::Frozen(proof.clone()));
+        Ok(())
+    }
+
+    /// Another node knows more of our own log than we do: this folder was put back from a backup.
+    pub(crate) fn was_restored(&self, incarnation: u64) {
+        self.writer().log.begin_shared_anew(incarnation);
+        self.notice(
+            "another node has more of this node's log than this node, so the data folder came from a backup; what was lost comes back \
+             from there, and a new log was begun",
+        );
+    }
+
+    /// Reads segments `from..to` of a log, up to `budget` bytes but at least one, with the keys of what is in them.
+    pub(crate) fn to_send(&self, log: &Log, from: u64, to: u64, budget: u64) -> ToSend {
+        let mut send = ToSend::default();
+        let mut size = 0;
+        for number in from..to {
+            let position: Option<Position> = self.state.get(Tree::Segment, &segment_key(log, number)).ok().flatten();
+            let Some(bytes) = position.and_then(|position| self.log.read_bytes(position).ok()) else { break };
+            size += bytes.len() as u64;
+            if size > budget && !send.segments.is_empty() {
+                break;
+            }
+            send.segments.push(bytes.into());
+        }
+        send.keys = self.key_records(&send.segments);
+        send
+    }
+
+    /// The keys of documents in these segments, wrapped for the fleet; erased ones are not among them.
+    fn key_records(&self, segments: &[Arc<[u8]>]) -> Vec<Vec<u8>> {
+        let Some(membership) = self.membership() else { return Vec::new() };
+        let Some((epoch, secret)) = membership.epoch() else { return Vec::new() };
+        let space = membership.space();
+        let mut records = Vec::new();
+        for segment in segments.iter().filter_map(|bytes| Segment::open(bytes).ok()) {
+            for (_, change) in segment.changes() {
+                let Some(change) = change.filter(|change| change.kind == Kind::Document) else { continue };
+                let id = change.document;
+                let record = self.document(id).ok().flatten().filter(|record| record.shared == Some(space));
+                let Some(key) = record.and_then(|record| self.key_of(id, &record).ok()) else { continue };
+                let document = Document { space, id, key: &key };
+                records.push(secret.record(epoch, secret.tag(id), document, entropy()).encode());
+            }
+        }
+        records
+    }
+
+    /// Keeps document keys that came; those that do not open, and those that are here or were erased, are left.
+    pub(crate) fn keep_keys(&self, records: &[Vec<u8>]) -> Result<(), NodeError> {
+        let Some(membership) = self.membership() else { return Ok(()) };
+        let mut writer = self.writer();
+        let mut batch = Batch::default();
+        for record in records.iter().filter_map(|bytes| KeyRecord::decode(bytes).ok()) {
+            let opened = membership.key(record.epoch).and_then(|secret| secret.open(&record).ok());
+            let Some((space, document, key)) = opened.filter(|(space, ..)| *space == membership.space()) else {
+                continue;
+            };
+            let id = document.as_bytes();
+            let known = self.document(document)?.is_some()
+                || self.state.get::<Slot>(Tree::Ahead, id)?.is_some()
+                || self.state.get::<()>(Tree::Gone, id)?.is_some();
+            if !known {
+                let slot = writer.keys.insert(space, document, &key);
+                batch.put(Tree::Ahead, id, &slot);
+            }
+        }
+        writer.keys.sync()?;
+        Ok(self.state.apply(batch)?)
+    }
+
+    /// Puts verified segments into the log, in the order in which they are given, and applies what they say. Answers for each.
+    pub(crate) fn receive(&self, orders: Vec<ToStore>) -> Result<Vec<Input>, NodeError> {
+        let mut writer = self.writer();
+        if writer.behind {
+            self.catch_up_with(&mut writer)?;
+        }
+        let mut ends: BTreeMap<Log, Held> = BTreeMap::new();
+        let (mut answers, mut segments, mut taken) = (Vec::new(), Vec::new(), Vec::new());
+        for ToStore { bytes, at, after } in orders {
+            let (log, number) = (at.log, at.chain.number - 1);
+            let end = match ends.get(&log) {
+                Some(end) => Some(end.clone()),
+                None => self.end_of(&log)?,
+            };
+            let (next, head) = end.map_or((0, hearth_core::segment::GENESIS), |end| (end.chain.number, end.chain.head));
+            if number < next {
+                answers.extend(self.held_at(&log, number)?.map(Input::Stored));
+            } else if number == next && head == after {
+                ends.insert(log, at.clone());
+                segments.push(Segment::open(&bytes).map_err(StoreError::from)?);
+                taken.push(at);
+            } else {
+                answers.push(Input::NotStored { log, number, retry_after: Duration::from_secs(1) });
+            }
+        }
+        if !segments.is_empty() {
+            let at = now();
+            // First, so that no crash lets a scan bring back what these segments erase.
+            let tags = self.tags_of_erased(&segments)?;
+            if !tags.is_empty() {
+                self.commit(&mut writer, vec![Entry::Forgotten(ForgottenTags(tags))])?;
+            }
+            let positions = writer.log.append_foreign(&segments, at)?;
+            for ((segment, position), held) in segments.into_iter().zip(positions).zip(taken) {
+                if let Err(error) = self.take_in(&mut writer, position, &segment, at) {
+                    writer.behind = true;
+                    return Err(error);
+                }
+                self.tell_peers(News::Grown(held.clone()));
+                answers.push(Input::Stored(held));
+            }
+        }
+        Ok(answers)
+    }
+
+    /// Applies a segment of another node, which is in the log already.
+    fn take_in(&self, writer: &mut Writer, position: Position, segment: &Segment, at: Moment) -> Result<(), NodeError> {
+        let space = self.space_of(segment);
+        let changes = self.open_changes(segment, |document| {
+            let record = self.document(document).ok().flatten();
+            let slot = record.map(|record| record.slot);
+            let slot = slot.or_else(|| self.state.get::<Slot>(Tree::Ahead, document.as_bytes()).ok().flatten());
+            slot.map(|slot| (space, slot))
+        });
+        let mut from_indexes = false;
+        for change in &changes {
+            if let Change::Tombstone { document } = change {
+                from_indexes |= self.shared_item(*document, space)?.is_some();
+            }
+        }
+        let arrival = Arrival { position, now: at, origin: self.origin_of(segment) };
+        let mut effects = view::apply(&self.state, arrival, changes)?;
+        let erased = std::mem::take(&mut effects.erased);
+        self.carry_out(writer, effects)?;
+        if !erased.is_empty() {
+            writer.keys.erase(erased)?;
+        }
+        if from_indexes {
+            // With the keys it is gone for good; what is left in other files is tried again by upkeep.
+            let cleaned = self.prune(writer).and_then(|()| self.purge(writer));
+            if let Err(error) = cleaned {
+                tracing::warn!(error = %error, "what was erased elsewhere is not yet out of all files; it is tried again");
+            }
+        }
+        Ok(())
+    }
+
+    /// What stands for our own things that these segments erase.
+    fn tags_of_erased(&self, segments: &[Segment]) -> Result<Vec<hearth_core::ItemId>, StoreError> {
+        let mut tags = Vec::new();
+        for segment in segments {
+            let space = self.space_of(segment);
+            for (_, change) in segment.changes() {
+                let Some(change) = change.filter(|change| change.kind == Kind::Tombstone) else { continue };
+                let item = self.shared_item(change.document, space)?.filter(|item| item.node.is_none());
+                tags.extend(
+                    item.map(|item| self.forgotten_tag(&item.meta.source, &item.meta.name, &item.meta.content)),
+                );
+            }
+        }
+        Ok(tags)
+    }
+
+    /// The item whose current version this is, when the fleet shares it.
+    fn shared_item(&self, document: DocumentId, space: SpaceId) -> Result<Option<ItemRecord>, StoreError> {
+        let Some(record) = self.document(document)?.filter(|record| record.shared == Some(space)) else {
+            return Ok(None);
+        };
+        let item: Option<ItemRecord> = self.state.get(Tree::Item, record.item.as_bytes())?;
+        Ok(item.filter(|item| item.document == document))
+    }
+
+    fn end_of(&self, log: &Log) -> Result<Option<Held>, StoreError> {
+        let end: Option<EndRecord> = self.state.get(Tree::End, &end_key(log))?;
+        Ok(end.map(|EndRecord { author, number, seq, head, residency }| {
+            let chain = Chain { author, incarnation: log.incarnation, number, seq, head };
+            Held { log: *log, chain, residency }
+        }))
+    }
+
+    /// A log as it was right after one of its segments.
+    fn held_at(&self, log: &Log, number: u64) -> Result<Option<Held>, StoreError> {
+        let position: Option<Position> = self.state.get(Tree::Segment, &segment_key(log, number))?;
+        let Some(position) = position else { return Ok(None) };
+        let segment = self.log.read(position)?;
+        let residency = segment.head().residency;
+        Ok(Some(Held { log: *log, chain: Chain::right_after(&segment), residency }))
+    }
+
+    /// Makes jobs of documents whose authors took too long to send vectors.
+    pub(crate) fn embed_awaited(&self, at: Moment) -> Result<(), NodeError> {
+        let _one_at_a_time = self.writer();
+        let (mut batch, mut totals) = (Batch::default(), self.totals()?);
+        for awaited in self.state.iter::<Moment>(Tree::Awaited) {
+            let (document, since) = awaited?;
+            // A clock that was set back must not stop it for good.
+            if since <= at && at.since(since) < AUTHOR_FIRST {
+                continue;
+            }
+            batch.remove(Tree::Awaited, &document);
+            batch.put(Tree::Job, &document, &JobRecord { state: job::State::new(at) });
+            totals.pending += 1;
+        }
+        if !batch.is_empty() {
+            batch.put(Tree::Meta, view::TOTALS, &totals);
+            self.state.apply(batch)?;
+            self.work.more();
+        }
+        Ok(())
+    }
+
+    /// An item's current text under other facts, as a new version: into the log in which it belongs now.
+    pub(super) fn moved(&self, item: &ItemRecord, meta: Meta) -> Result<Entry, NodeError> {
+        let missing = || StoreError::Damaged("the state: a document is not in it");
+        let record = self.document(item.document)?.ok_or_else(missing)?;
+        let body = self.body(item.document, &record)?.with_meta(meta);
+        let encoded = body.encode().ok_or(StoreError::Damaged("a document"))?;
+        Ok(Entry::Document { body: Box::new(body), encoded })
+    }
+
+    /// Moves what this node captured into the log in which its session has it now; says how many items that were.
+    pub(crate) fn settle_homes(&self) -> Result<u64, NodeError> {
+        if self.membership().is_none() {
+            return Ok(0);
+        }
+        let mut away = Vec::new();
+        self.each_item(|item| {
+            if item.node.is_none() && !self.is_at_home(&item, item.meta.session)? {
+                away.push(item);
+            }
+            Ok(())
+        })?;
+        for items in away.chunks(MOVES) {
+            let mut writer = self.writer();
+            let mut moves = Vec::new();
+            for item in items {
+                // It may have been forgotten meanwhile.
+                if self.document(item.document)?.is_some() {
+                    let vectors = self.vectors_of(item.document)?;
+                    moves.push((item.meta.item, self.moved(item, item.meta.clone())?, vectors));
+                }
+            }
+            let (mut entries, mut vectors) = (Vec::new(), Vec::new());
+            for (item, entry, rows) in moves {
+                entries.push(entry);
+                vectors.push((item, rows));
+            }
+            self.commit(&mut writer, entries)?;
+            let mut entries = Vec::new();
+            for (item, rows) in vectors {
+                let item: Option<ItemRecord> = self.state.get(Tree::Item, item.as_bytes())?;
+                let document = item.map(|item| item.document).filter(|_| !rows.rows.is_empty());
+                entries.extend(document.map(|document| Entry::Embedding { document, vectors: rows }));
+            }
+            self.commit(&mut writer, entries)?;
+        }
+        if !away.is_empty() {
+            self.erase_older()?;
+        }
+        Ok(away.len() as u64)
+    }
+
+    /// The vectors that the log has of a document, in one piece.
+    fn vectors_of(&self, document: DocumentId) -> Result<Vectors, NodeError> {
+        let mut all = Vectors { model: self.model.id().to_owned(), rows: Vec::new(), more: false };
+        let Some(DocumentRecord { slot, shared, also, .. }) = self.document(document)? else { return Ok(all) };
+        let owner = shared.unwrap_or(self.identity.space);
+        for position in also {
+            let changes = self.open_changes(&self.log.read(position)?, |id| (id == document).then_some((owner, slot)));
+            for change in changes {
+                if let Change::Embedding { document: of, vectors } = change
+                    && of == document
+                {
+                    all.rows.extend(vectors.rows);
+                }
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// Names of nodes for people, by their ids.
+pub(crate) fn name_of(membership: Option<&Membership>, device: &DeviceId) -> String {
+    membership.and_then(|membership| membership.name_of(device)).map_or_else(|| device.to_string(), str::to_owned)
+}

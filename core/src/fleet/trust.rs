@@ -1,0 +1,141 @@
+//! What a fleet's chain says to a session about others.
+
+use std::cmp::Ordering;
+
+use sha2::{Digest, Sha256};
+
+use super::{
+    FleetId,
+    chain::{Fleet, Standing as InFleet},
+};
+use crate::{
+    DeviceId, Moment, SpaceId,
+    sync::{Log, Standing, Trust},
+};
+
+/// May live on every device of the fleet; [`crate::segment::Head::residency`].
+pub const ANYWHERE: u16 = 0;
+
+impl FleetId {
+    /// The space of what the fleet's devices share: the first half of SHA-256 over `hearth/fleet-space/1` and the id.
+    pub fn space(&self) -> SpaceId {
+        let digest = Sha256::new().chain_update(b"hearth/fleet-space/1").chain_update(self.as_bytes()).finalize();
+        SpaceId::from_bytes(*digest.first_chunk().expect("a digest is longer"))
+    }
+}
+
+/// A fleet at a moment, which is what a device's own expiry is read against.
+#[derive(Clone, Copy, Debug)]
+pub struct At<'f> {
+    /// The fleet.
+    pub fleet: &'f Fleet,
+    /// The time by the local clock.
+    pub now: Moment,
+}
+
+impl Trust for At<'_> {
+    fn fleet(&self) -> [u8; 16] {
+        *self.fleet.id().as_bytes()
+    }
+
+    fn author(&self, log: &Log) -> Standing {
+        match self.fleet.standing(&log.author, self.now) {
+            None => Standing::Unknown,
+            // What it wrote while it was a member stays good; that it writes on is for its link to be refused.
+            Some(InFleet::Active | InFleet::Expired(_)) => Standing::Member,
+            Some(InFleet::Revoked(None)) => Standing::RevokedAfter(0),
+            Some(InFleet::Revoked(Some(last))) => match log.incarnation.cmp(&last.incarnation) {
+                Ordering::Less => Standing::RevokedAfter(u64::MAX),
+                Ordering::Equal => Standing::RevokedAfter(last.number.saturating_add(1)),
+                Ordering::Greater => Standing::RevokedAfter(0),
+            },
+        }
+    }
+
+    fn may_have(&self, who: &DeviceId, residency: u16) -> bool {
+        residency == ANYWHERE && self.fleet.standing(who, self.now) == Some(InFleet::Active)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ed25519_dalek::SigningKey;
+
+    use super::*;
+    use crate::fleet::link::{Action, Device, Last, Link, SignedLink};
+
+    const NOW: Moment = Moment::from_millis(1_000);
+    const LATER: Moment = Moment::from_millis(5_000);
+
+    fn key(seed: u8) -> SigningKey {
+        SigningKey::from_bytes(&[seed; 32])
+    }
+
+    fn device(seed: u8, expires: Option<Moment>) -> Device {
+        let admin = seed == 1;
+        Device { key: key(seed).verifying_key().to_bytes(), wrap_key: [seed; 32], name: "d".into(), admin, expires }
+    }
+
+    fn id(seed: u8) -> DeviceId {
+        DeviceId::of_key(&key(seed).verifying_key())
+    }
+
+    /// Device 1 founded it, 2 is a member, 3 was revoked at (7, 4), 4 was revoked whole, 5 expires at `LATER`.
+    fn fleet() -> Fleet {
+        let mut link = Link::first(NOW, "home", device(1, None), 1).expect("a link");
+        let mut fleet = Fleet::begin(SignedLink::by(&key(1), link.clone())).expect("a fleet");
+        let last = Some(Last { incarnation: 7, number: 4, head: [0; 32] });
+        for action in [
+            Action::AddDevice(device(2, None)),
+            Action::AddDevice(device(3, None)),
+            Action::AddDevice(device(4, None)),
+            Action::AddDevice(device(5, Some(LATER))),
+            Action::RevokeDevice { device: id(3), last },
+            Action::RevokeDevice { device: id(4), last: None },
+        ] {
+            link = link.then(NOW, action).expect("a link");
+            fleet.handle(SignedLink::by(&key(1), link.clone())).expect("it holds");
+        }
+        fleet
+    }
+
+    #[test]
+    fn an_authors_segments_are_good_as_far_as_the_chain_says() {
+        let fleet = fleet();
+        for (case, author, incarnation, expected) in [
+            ("a member", 2, 1, Standing::Member),
+            ("a life before the last", 3, 6, Standing::RevokedAfter(u64::MAX)),
+            ("the last life", 3, 7, Standing::RevokedAfter(5)),
+            ("a life after the last", 3, 8, Standing::RevokedAfter(0)),
+            ("revoked whole", 4, 1, Standing::RevokedAfter(0)),
+            ("a stranger", 9, 1, Standing::Unknown),
+            ("one whose time is over", 5, 1, Standing::Member),
+        ] {
+            let at = At { fleet: &fleet, now: LATER };
+            assert_eq!(at.author(&Log { author: id(author), incarnation }), expected, "{case}");
+            for number in [0, 4, 5, 1_000] {
+                let chain = fleet.accepts(&key(author).verifying_key().to_bytes(), incarnation, number);
+                assert_eq!(expected.admits(number), chain, "{case}: as the chain says of number {number}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_members_may_have_what_may_live_anywhere_and_nobody_what_may_not() {
+        let fleet = fleet();
+        let may = |who, residency, now| At { fleet: &fleet, now }.may_have(&id(who), residency);
+        assert!(may(2, ANYWHERE, LATER) && may(5, ANYWHERE, NOW));
+        assert!(!may(5, ANYWHERE, LATER), "its time is over");
+        for who in [3, 4, 9] {
+            assert!(!may(who, ANYWHERE, NOW), "{who}");
+        }
+        assert!(!may(2, 1, NOW), "a residency that this version does not know");
+    }
+
+    #[test]
+    fn each_fleet_has_a_space_of_its_own() {
+        let spaces = [[1; 16], [2; 16]].map(|id| FleetId::from_bytes(id).space());
+        assert_ne!(spaces[0], spaces[1]);
+        assert_eq!(FleetId::from_bytes([1; 16]).space(), spaces[0]);
+    }
+}
