@@ -331,6 +331,9 @@ pub struct Lineage {
     pub redactions: BTreeMap<String, u32>,
     /// The model whose vector found it; absent when found by word only.
     pub model: Option<String>,
+    /// What people call the device that captured it; absent when it was this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
 }
 
 /// Results of a batch, in the order of the queries.

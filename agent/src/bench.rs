@@ -2,6 +2,8 @@
 //!
 //! It measures what ships and prints what it saw; it keeps nothing.
 
+mod federation;
+
 use std::{fs, path::Path, time::Instant};
 
 use hearth_core::ChunkId;
@@ -22,6 +24,8 @@ pub fn run(what: &Bench, model: &Model, library: Option<&Path>) -> Result<Value,
     match what {
         Bench::Vectors { base, query, truth, k } => vectors(base, query, truth, *k),
         Bench::Embed { file } => embed(file, model, library),
+        Bench::Federation { items, missing, authors } => federation::measure(*items, *missing, *authors),
+        Bench::FederationEnd { folder, segments, to } => federation::end(folder, *segments, *to),
     }
 }
 

@@ -210,6 +210,7 @@ struct AtWorkAnswers {
     standing: tokio::sync::watch::Receiver<Standing>,
     reports: bool,
     peers: Arc<Peers>,
+    listen: std::net::SocketAddr,
     runtime: tokio::runtime::Handle,
 }
 
@@ -247,10 +248,11 @@ impl AtWork {
         let reports = !fleet.is_empty();
         let peers = Peers::new(node.shared());
         let permit = permit_members(&node);
-        fleet.push(tokio::spawn(peers::run(Arc::clone(&peers), config.fleet.listen.socket(), permit, stop.clone())));
+        let listen = config.fleet.listen.socket();
+        fleet.push(tokio::spawn(peers::run(Arc::clone(&peers), listen, permit, stop.clone())));
         let runtime = tokio::runtime::Handle::current();
         let standing = standing_seen;
-        let answers = AtWorkAnswers { local, started_at: now(), stop, standing, reports, peers, runtime };
+        let answers = AtWorkAnswers { local, started_at: now(), stop, standing, reports, peers, listen, runtime };
         let device_key = key_text(node.identity());
         Ok(Self { answers: Arc::new(answers), device_key, upkeep: Some(upkeep), fleet })
     }
@@ -350,7 +352,7 @@ impl AtWorkAnswers {
     fn fleet(&self) -> Result<Value, Failure> {
         let node = self.local.node()?;
         let link = |device: &hearth_core::DeviceId| match self.peers.standing(device) {
-            peers::Standing::Linked(since) => Link::Linked { since },
+            peers::Standing::Linked(since, behind) => Link::Linked { since, behind },
             peers::Standing::Waiting(reason, retry_at) => Link::Waiting { reason, retry_at },
             peers::Standing::Unheard => Link::None,
         };
@@ -370,7 +372,8 @@ impl AtWorkAnswers {
             ));
         };
         let (code, until) = self.peers.invite();
-        let at = addresses().into_iter().map(|ip| std::net::SocketAddr::new(ip, port).to_string()).collect();
+        let at =
+            addresses(self.listen.ip()).into_iter().map(|ip| std::net::SocketAddr::new(ip, port).to_string()).collect();
         Ok(serde_json::to_value(Invited { code: code.to_string(), until, at }).expect("plain data"))
     }
 
@@ -395,8 +398,11 @@ impl AtWorkAnswers {
     }
 }
 
-/// This machine's addresses that others may reach, those of networks at home first.
-fn addresses() -> Vec<std::net::IpAddr> {
+/// The addresses of this machine that others may reach when it listens there, those of networks at home first.
+fn addresses(listen: std::net::IpAddr) -> Vec<std::net::IpAddr> {
+    if !listen.is_unspecified() {
+        return vec![listen];
+    }
     let Ok(networks) = sysinfo::Networks::new_with_refreshed_list() else { return Vec::new() };
     let mut found: Vec<std::net::IpAddr> = networks
         .values()
@@ -404,7 +410,8 @@ fn addresses() -> Vec<std::net::IpAddr> {
         .map(|network| network.addr)
         .filter(|ip| match ip {
             std::net::IpAddr::V4(ip) => !ip.is_link_local() && !ip.is_unspecified(),
-            std::net::IpAddr::V6(ip) => !ip.is_unicast_link_local() && !ip.is_unspecified(),
+            // An IPv6 socket takes both kinds.
+            std::net::IpAddr::V6(ip) => listen.is_ipv6() && !ip.is_unicast_link_local() && !ip.is_unspecified(),
         })
         .collect();
     // Somebody else's loopback is not ours; it is named only where there is nothing else.

@@ -277,6 +277,7 @@ fn commands_given_in_private_time_are_not_in_the_history_that_is_captured() {
         class: Class::Private,
         keep_days: None,
         for_ms: None,
+        here_only: false,
     };
     let _: Sessions = ask(&node, Ask::OpenSession(session));
     let seconds = || now().as_millis() / 1000;
@@ -322,6 +323,7 @@ fn what_is_gone_from_its_source_leaves_the_log_too_even_when_the_state_was_lost_
         class: Class::Private,
         keep_days: None,
         for_ms: None,
+        here_only: false,
     };
     let _: Sessions = ask(&node, Ask::OpenSession(session));
     node.start_watching();

@@ -87,6 +87,8 @@ pub enum Link {
     Linked {
         /// Since when.
         since: Moment,
+        /// How many segments of what is here it is not known to have; absent until it has said what it has.
+        behind: Option<u64>,
     },
     /// It is not, and is tried again.
     Waiting {

@@ -99,6 +99,7 @@ mod tests {
             class: hearth_core::session::Class::default(),
             keep_days: None,
             for_ms: None,
+            here_only: false,
         };
         let filter = Filter { path: Some(odd.clone()), ..Filter::default() };
         let asks = [

@@ -20,6 +20,7 @@ use crate::{
     ask::{
         Answers, Ask, Audited, BatchFound, Check, Checked, Exported, Failure, FailureKind, Forgotten, Found, Held, Hit,
         Hold, Indexed, Lineage, Parts, Rebuilt, Sessions, Shown, Skipped, SourceState, Sources, Status, Stopping, Why,
+        fleet,
     },
     commands::bench::Bench,
     config::Config,
@@ -63,6 +64,42 @@ pub(crate) fn session() -> Session {
     }
 }
 
+/// A fleet of four: this device, one that is linked, one that is not, one that was taken out.
+fn fleet(order: &fleet::Order) -> Value {
+    if matches!(order, fleet::Order::Invite) {
+        return json!(fleet::Invited {
+            code: "eagle-visit-peace-hope-final-regular-visit-pony".into(),
+            until: NOW + std::time::Duration::from_secs(600),
+            at: vec!["192.168.1.20:7845".into(), "10.0.0.2:7845".into()],
+        });
+    }
+    let member = |n: u8, name: &str, standing: &str, link| fleet::Member {
+        id: DeviceId::from_bytes([n; 16]),
+        name: name.into(),
+        spiffe: format!("spiffe://flt-{}/node/{}", "ab".repeat(16), DeviceId::from_bytes([n; 16])),
+        here: n == 9,
+        admin: n == 9,
+        standing: standing.into(),
+        link,
+        items: u64::from(n) * 100,
+    };
+    let (since, retry_at) = (NOW - std::time::Duration::from_secs(60), NOW + std::time::Duration::from_secs(90));
+    let waiting = fleet::Link::Waiting {
+        reason: "nothing answers at 192.168.1.30:7845; is the other side running there, and does the network let UDP through?"
+            .into(),
+        retry_at,
+    };
+    let devices = vec![
+        member(9, "nas", "member", fleet::Link::None),
+        member(1, "desktop", "member", waiting),
+        member(2, "laptop", "member", fleet::Link::Linked { since, behind: Some(12) }),
+        member(3, "old phone", "revoked", fleet::Link::None),
+    ];
+    let about =
+        fleet::About { id: format!("flt-{}", "ab".repeat(16)), name: "home".into(), epoch: 2, forked: false, devices };
+    json!(fleet::Shown { fleet: Some(about) })
+}
+
 fn hit(n: u8, title: &str, path: Option<&str>, snippet: &str, word: &str) -> Hit {
     Hit {
         id: ItemId::from_bytes([n; 16]).to_string(),
@@ -83,6 +120,7 @@ fn hit(n: u8, title: &str, path: Option<&str>, snippet: &str, word: &str) -> Hit
             heading: if n == 1 { "Summer › Watering".into() } else { String::new() },
             redactions: BTreeMap::from([("email".into(), 2)]),
             model: (n != 2).then(|| "all-MiniLM-L6-v2".into()),
+            device: None,
         },
     }
 }
@@ -163,6 +201,7 @@ impl Answers for Fake {
                 hold: hold(),
                 activity: "embedding".into(),
                 items: 1_204,
+                from_fleet: 0,
                 chunks: 9_811,
                 embedded: 9_500,
                 pending: 311,
@@ -256,6 +295,11 @@ impl Answers for Fake {
             Ask::CloseSession { .. } => {
                 json!(Sessions { sessions: vec![Session { state: State::Closed { at: NOW }, ..session() }] })
             }
+            Ask::Share { with_fleet, .. } => {
+                let visibility = if with_fleet { Visibility::Fleet } else { Visibility::ThisNode };
+                json!(Sessions { sessions: vec![Session { visibility, ..session() }] })
+            }
+            Ask::Fleet(order) => fleet(&order),
             Ask::Sources => json!(Sources {
                 sources: vec![SourceState {
                     id: "files".into(),

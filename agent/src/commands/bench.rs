@@ -40,6 +40,28 @@ pub enum Bench {
         #[arg(value_name = "FILE.jsonl")]
         file: PathBuf,
     },
+    /// Two devices of a fleet that bring each other up to date, as two processes on this machine
+    Federation {
+        /// How many changes of 1,024 bytes there are
+        #[arg(long, default_value_t = 100_000, value_name = "COUNT")]
+        items: u64,
+        /// How many of them each device lacks
+        #[arg(long, default_value_t = 1_000, value_name = "COUNT")]
+        missing: u64,
+        /// How many devices wrote them
+        #[arg(long, default_value_t = 32, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=512))]
+        authors: u16,
+    },
+    /// One of the two devices
+    #[command(hide = true)]
+    FederationEnd {
+        #[arg(long)]
+        folder: PathBuf,
+        #[arg(long)]
+        segments: u64,
+        #[arg(long)]
+        to: Option<std::net::SocketAddr>,
+    },
 }
 
 impl BenchCommand {
@@ -52,6 +74,7 @@ impl BenchCommand {
                 }
             }
             Bench::Embed { file } => *file = shell.absolute(file),
+            Bench::Federation { .. } | Bench::FederationEnd { .. } => {}
         }
         let config = shell.config()?.clone();
         let busy = shell.busy("measuring");

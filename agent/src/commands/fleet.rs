@@ -214,7 +214,14 @@ fn row(shell: &Shell<'_>, device: &Member) -> Vec<String> {
         _ if device.here => String::new(),
         (_, "revoked") => "taken out of the fleet".into(),
         (_, "expired") => "its time in the fleet is over".into(),
-        (Link::Linked { since }, _) => format!("linked since {}", when::clock(*since, now, zone)),
+        (Link::Linked { since, behind }, _) => {
+            let since = when::clock(*since, now, zone);
+            match behind {
+                Some(0) => format!("up to date, linked since {since}"),
+                Some(n) => format!("{} behind, linked since {since}", count(*n, "segment", "segments")),
+                None => format!("linked since {since}"),
+            }
+        }
         (Link::Waiting { reason, retry_at }, _) => {
             format!("not linked: {reason} (tried again at {})", when::clock(*retry_at, now, zone))
         }

@@ -130,9 +130,12 @@ fn title(hit: &Hit) -> String {
     if title.trim().is_empty() { hit.id.clone() } else { title }
 }
 
-/// Where it is: its path, else the name it came with; and the headings above the passage.
+/// Where it is: the device when it is another one, its path, else the name it came with; and the headings above the passage.
 fn place(hit: &Hit) -> String {
-    let name = hit.path.clone().unwrap_or_else(|| hit.id.clone());
+    let mut name = hit.path.clone().unwrap_or_else(|| hit.id.clone());
+    if let Some(device) = &hit.lineage.device {
+        name = format!("{device}: {name}");
+    }
     let place = if hit.lineage.heading.is_empty() { name } else { format!("{name} › {}", hit.lineage.heading) };
     marks::plain(&place)
 }

@@ -15,7 +15,10 @@ use std::{
 
 use hearth_core::{
     DeviceId, Moment,
-    fleet::invite::{Invite, JoinCode, JoinRequest, Welcome},
+    fleet::{
+        SpiffeId,
+        invite::{Invite, JoinCode, JoinRequest, Welcome},
+    },
 };
 use hearth_link::{Close, Connector, Identity, Limits, Link, LinkError, Listener, Trust, VerifyingKey};
 use tokio::{sync::Notify, task::JoinSet, time::sleep};
@@ -24,7 +27,7 @@ use tracing::{debug, info, warn};
 
 use super::{
     address_of, backoff, entropy,
-    session::{self, Session, letters},
+    session::{self, Ended, Progress, Session, letters},
     wire::Letter,
 };
 use crate::node::{Membership, News, Shared, lock, now, wrap_secret};
@@ -67,13 +70,14 @@ struct Linked {
     by_lesser: bool,
     stop: CancellationToken,
     number: u64,
+    progress: Arc<Progress>,
 }
 
 /// How it stands with another node, for people.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Standing {
-    /// Linked since then.
-    Linked(Moment),
+    /// Linked since then; how many segments it is not known to have, once it has greeted.
+    Linked(Moment, Option<u64>),
     /// Not linked, and why; tried again then.
     Waiting(String, Moment),
     /// Nothing is known of where it is.
@@ -122,7 +126,10 @@ impl Peers {
     /// How it stands with a member.
     pub(crate) fn standing(&self, device: &DeviceId) -> Standing {
         match lock(&self.known).get(device) {
-            Some(Known { linked: Some(linked), .. }) => Standing::Linked(linked.since),
+            Some(Known { linked: Some(linked), .. }) => {
+                let waiting = linked.progress.waiting.load(Ordering::Relaxed);
+                Standing::Linked(linked.since, (waiting != u64::MAX).then_some(waiting))
+            }
             Some(Known { waiting: Some((reason, at)), .. }) => Standing::Waiting(reason.clone(), *at),
             _ => Standing::Unheard,
         }
@@ -138,6 +145,13 @@ impl Peers {
 
     fn identity(&self) -> Identity {
         Identity::from_seed(&self.node.identity.signing.to_bytes())
+    }
+
+    /// What a device is called in the log: `spiffe://FLEET/node/ID`, or its bare id when this node is in no fleet.
+    fn spiffe(&self, device: DeviceId) -> String {
+        let membership = self.node.membership();
+        membership
+            .map_or_else(|| device.to_string(), |membership| SpiffeId { fleet: membership.id(), device }.to_string())
     }
 
     fn me(&self) -> DeviceId {
@@ -168,7 +182,12 @@ impl Peers {
     }
 
     /// Enters a link; `None` when another one to the same node is to stay.
-    fn enter(&self, device: DeviceId, dialed: bool, stop: &CancellationToken) -> Option<(CancellationToken, u64)> {
+    fn enter(
+        &self,
+        device: DeviceId,
+        dialed: bool,
+        stop: &CancellationToken,
+    ) -> Option<(CancellationToken, u64, Arc<Progress>)> {
         let mut known = lock(&self.known);
         let known = known.entry(device).or_default();
         let by_lesser = dialed == (self.me() < device);
@@ -179,8 +198,10 @@ impl Peers {
             other.stop.cancel();
         }
         let (stop, number) = (stop.child_token(), known.linked.as_ref().map_or(1, |linked| linked.number + 1));
-        known.linked = Some(Linked { since: now(), by_lesser, stop: stop.clone(), number });
-        Some((stop, number))
+        let progress = Arc::<Progress>::default();
+        known.linked =
+            Some(Linked { since: now(), by_lesser, stop: stop.clone(), number, progress: Arc::clone(&progress) });
+        Some((stop, number, progress))
     }
 
     /// A link or an attempt at one is over.
@@ -217,24 +238,30 @@ impl Peers {
     }
 
     /// Speaks with a member until the link ends.
-    async fn talk(self: Arc<Self>, link: Link, dialed: bool, stop: CancellationToken) {
+    async fn talk(self: Arc<Self>, link: Link, dialed: bool, daemon: CancellationToken) {
         let (device, key, remote) = (link.device(), link.peer().to_bytes(), link.remote_address());
-        let Some((stop, number)) = self.enter(device, dialed, &stop) else {
+        let peer = self.spiffe(device);
+        let Some((stop, number, progress)) = self.enter(device, dialed, &daemon) else {
             link.finish(Close::Replaced).await;
             return;
         };
-        info!(peer = %device, "linked to another node");
+        info!(peer, "linked to another node");
         let session = Session {
             node: Arc::clone(&self.node),
             peer: device,
             peer_key: key,
             port: self.port.load(Ordering::SeqCst),
             stop,
+            progress,
         };
         let peers = Arc::clone(&self);
         let ended = session::run(session, letters(link), None, move |port| peers.learned(device, remote, port)).await;
-        info!(peer = %device, reason = %ended, "the link to another node ended");
-        self.leave(device, Some(number), ended.to_string());
+        let reason = match ended {
+            Ended::Stopped if !daemon.is_cancelled() => "a newer link to the same node took its place".to_owned(),
+            ended => why(&ended),
+        };
+        info!(peer, reason, "the link to another node ended");
+        self.leave(device, Some(number), reason);
     }
 
     async fn dial(
@@ -249,7 +276,7 @@ impl Peers {
             permit(host.trim_matches(['[', ']']), port)?;
             let at = address_of(&address).await.ok_or("its address cannot be looked up")?;
             let connector = Connector::among(self.identity(), Trust::only([key]), Limits::default());
-            connector.connect(at).await.map_err(|error| error.to_string())
+            connector.connect(at).await.map_err(|error| why(&Ended::Link(error)))
         };
         let connected: Result<Link, String> = tokio::select! {
             () = stop.cancelled() => return,
@@ -353,6 +380,19 @@ impl Peers {
         membership.addresses.insert(device, address.to_string());
         self.node.take_up(membership).map_err(|_| NotJoined::OutOfPlace)?;
         Ok(())
+    }
+}
+
+/// Why there is no link to a member, as a person reads it.
+fn why(ended: &Ended) -> String {
+    match ended {
+        Ended::Link(LinkError::Closed(Close::NotTrusted) | LinkError::Refused(_)) => {
+            "that device says that this one is not in the fleet any more; ask who looks after the fleet".into()
+        }
+        Ended::Link(LinkError::Stranger) => {
+            "what answers there is another device; it may have a new address, and is found when it calls".into()
+        }
+        other => other.to_string(),
     }
 }
 

@@ -3,13 +3,20 @@
 //! [`run`] drives a [`Peer`] over a link: it carries out what the machine asks for and tells it what happened. Disk work goes through one
 //! queue, in order, on a thread where blocking is fine. It ends when the link does, when the other is a member no more, or at `stop`.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use hearth_core::{
     DeviceId,
     fleet::{chain::Fleet, trust::At},
     sync::{
-        Config, Effect, Input, Log, Peer,
+        Config, Effect, Frame, Input, Log, Peer,
         frame::{MESSAGE_MAX, Reason},
         peer::News as Told,
     },
@@ -63,6 +70,27 @@ pub(crate) enum Ended {
     NoFleet,
 }
 
+/// How far a session is, for those who look at it from outside.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    /// How many of our segments the other is not known to have on its disk.
+    pub(crate) waiting: AtomicU64,
+    /// Bytes of letters that went out, their headers included.
+    pub(crate) sent: AtomicU64,
+    /// Bytes of letters that came in.
+    pub(crate) received: AtomicU64,
+    /// How often something had to be asked for, after the greeting.
+    pub(crate) asked: AtomicU64,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        let zero = || AtomicU64::new(0);
+        // Before the greeting nothing is known.
+        Self { waiting: AtomicU64::new(u64::MAX), sent: zero(), received: zero(), asked: zero() }
+    }
+}
+
 /// What a session is about.
 pub(crate) struct Session {
     pub(crate) node: Arc<Shared>,
@@ -71,6 +99,7 @@ pub(crate) struct Session {
     /// At which port this node listens; 0 when it does not.
     pub(crate) port: u16,
     pub(crate) stop: CancellationToken,
+    pub(crate) progress: Arc<Progress>,
 }
 
 /// What the fleet is called on the wire: the sides must be of one, and who listens learns no id.
@@ -200,11 +229,13 @@ impl Talk {
                 }
                 return ended;
             }
+            self.note_progress();
             let due = self.peer.poll_timeout().map(|due| due.since(now()));
             let input = tokio::select! {
                 () = stop.cancelled() => return Ended::Stopped,
                 letter = from_peer.recv(), if self.work.len() < WORK_MAX => match letter {
                     Some(Ok(bytes)) => {
+                        self.session.progress.received.fetch_add(letter_size(&bytes), Ordering::Relaxed);
                         let Ok(letter) = Letter::decode(&bytes) else { return Ended::OutOfPlace };
                         if let Err(ended) = self.read(letter, &mut learned) {
                             return ended;
@@ -216,7 +247,9 @@ impl Talk {
                 },
                 permit = to_peer.reserve(), if !self.letters.is_empty() => match permit {
                     Ok(permit) => {
-                        permit.send(self.letters.pop_front().expect("checked by the branch"));
+                        let letter = self.letters.pop_front().expect("checked by the branch");
+                        self.session.progress.sent.fetch_add(letter_size(&letter), Ordering::Relaxed);
+                        permit.send(letter);
                         continue;
                     }
                     Err(_) => return LinkError::Ended.into(),
@@ -235,6 +268,12 @@ impl Talk {
                 () = sleep(due.unwrap_or(Duration::from_secs(3600))) => Input::Tick,
             };
             self.tell_all(vec![input]);
+        }
+    }
+
+    fn note_progress(&self) {
+        if self.peer.is_open() {
+            self.session.progress.waiting.store(self.peer.waiting(), Ordering::Relaxed);
         }
     }
 
@@ -319,7 +358,12 @@ impl Talk {
     fn carry_out(&mut self) -> Result<(), Ended> {
         while let Some(effect) = self.peer.poll(now()) {
             match effect {
-                Effect::Send(frame) => self.letters.push_back(Letter::Frame(frame.encode()).encode()),
+                Effect::Send(frame) => {
+                    if matches!(frame, Frame::Want { .. }) {
+                        self.session.progress.asked.fetch_add(1, Ordering::Relaxed);
+                    }
+                    self.letters.push_back(Letter::Frame(frame.encode()).encode());
+                }
                 Effect::KeepKeys(records) => self.work.push_back(Work::Keys(records)),
                 Effect::Store { bytes, at, after } => {
                     let order = ToStore { bytes, at, after };
@@ -341,6 +385,11 @@ impl Talk {
         }
         Ok(())
     }
+}
+
+/// What a letter takes on the stream.
+fn letter_size(letter: &[u8]) -> u64 {
+    letter.len() as u64 + hearth_link::frame::HEADER as u64
 }
 
 async fn join(running: &mut Option<JoinHandle<Vec<Input>>>) -> Vec<Input> {

@@ -168,7 +168,7 @@ impl Node {
         let item = self.shared.item_called(id)?.ok_or_else(no_such_item)?;
         let record = self.shared.document(item.document)?.ok_or_else(no_such_item)?;
         let body = self.shared.body(item.document, &record)?;
-        let open = (item.meta.source == "files").then(|| path_of(&item.meta.name));
+        let open = (item.meta.source == "files" && item.node.is_none()).then(|| path_of(&item.meta.name));
         Ok(Shown {
             text: body.text().to_owned(),
             chunks: body.passages.iter().map(|passage| public_chunk(&self.shared, &item, &body, passage)).collect(),

@@ -292,6 +292,7 @@ impl Shared {
                 heading,
                 redactions: item.meta.redactions,
                 model: parts.vector.map(|_| self.model.label()),
+                device: item.node.map(|node| super::name_of(self.membership().as_deref(), &node)),
             },
         }))
     }

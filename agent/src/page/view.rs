@@ -186,7 +186,13 @@ impl HitView {
         Self {
             link: item_link(&hit.id),
             title: if title.trim().is_empty() { marks::plain(&hit.id) } else { title },
-            place: marks::plain(hit.path.as_deref().unwrap_or(&hit.id)),
+            place: {
+                let place = hit.path.as_deref().unwrap_or(&hit.id);
+                marks::plain(&match &hit.lineage.device {
+                    Some(device) => format!("{device}: {place}"),
+                    None => place.to_owned(),
+                })
+            },
             heading,
             when: when::ago(lineage.modified_at, now, &site.zone),
             when_exactly: when::minute(lineage.modified_at, &site.zone),

@@ -247,7 +247,9 @@ impl Log {
     /// The log that the fleet may have is known elsewhere further than here: the next one begins, beyond `incarnation`.
     pub fn begin_shared_anew(&mut self, incarnation: u64) {
         self.shared_floor = self.shared_floor.max(incarnation);
-        if let Some(end) = &mut self.end {
+        if let Some(end) = &mut self.end
+            && end.shared.as_ref().is_some_and(|shared| shared.incarnation <= incarnation)
+        {
             end.shared = None;
         }
     }

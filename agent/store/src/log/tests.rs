@@ -253,6 +253,9 @@ fn a_draft_of_a_log_that_does_not_grow_any_more_is_refused() {
     let mut draft = log.draft_shared([7; 16], NOW).expect("a draft");
     draft.push(Tombstone { document: DocumentId::from_bytes([1; 16]) });
     log.begin_shared_anew(0);
+    let grows = log.draft_shared([7; 16], NOW).expect("a draft").incarnation();
+    assert_eq!(grows, draft.incarnation(), "what ended long ago changes nothing");
+    log.begin_shared_anew(grows);
     assert!(log.append(draft, NOW).is_err());
     assert!(documents(&log, Position::BEGIN).is_empty(), "nothing was written");
 }

@@ -1,0 +1,424 @@
+//! Two and three real programs that are a fleet: what one captured the others find, forget and lose as their owner says.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    net::UdpSocket,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+/// Far beyond what anything here takes; a wait that reaches it has failed.
+const PATIENCE: Duration = Duration::from_secs(300);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// A device with a home of its own.
+struct Device {
+    dir: tempfile::TempDir,
+    name: &'static str,
+    port: u16,
+    daemon: Option<Child>,
+}
+
+impl Device {
+    fn new(name: &'static str) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        fs::create_dir(dir.path().join("notes")).expect("made");
+        // The socket is let go at once; that somebody else takes the port in between is not worth guarding against.
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("loopback has ports");
+        let port = socket.local_addr().expect("bound").port();
+        Self { dir, name, port, daemon: None }
+    }
+
+    fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    fn at(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.dir.path().join("notes").join(name), text).expect("written");
+    }
+
+    fn remove(&self, name: &str) {
+        fs::remove_file(self.dir.path().join("notes").join(name)).expect("removed");
+    }
+
+    fn hearth(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hearth"));
+        command.env_clear().env("HOME", self.dir.path()).env("PATH", "/usr/bin:/bin");
+        command.env("HEARTH_FLEET_LISTEN", self.at()).env("HEARTH_CAPTURE_SETTLE", "50ms");
+        command.arg("--data").arg(self.data()).args(args).stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        self.hearth(args).output().expect("the program runs")
+    }
+
+    fn json(&self, args: &[&str]) -> Value {
+        let output = self.run(&[args, &["--json"]].concat());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(matches!(output.status.code(), Some(0 | 1)), "{} {args:?}: {said}", self.name);
+        serde_json::from_slice(&output.stdout).expect("one JSON document")
+    }
+
+    fn refused(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        assert!(!output.status.success(), "{} {args:?} was not refused", self.name);
+        String::from_utf8(output.stderr).expect("text")
+    }
+
+    fn up(&mut self) {
+        let mut command = self.hearth(&["up", "--yes", "--listen", "127.0.0.1:0", "--folder"]);
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.dir.path().join("log")).expect("a file");
+        let mut child = command
+            .arg(self.dir.path().join("notes"))
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .expect("the program starts");
+        let (tell, ready) = mpsc::channel();
+        let stdout = BufReader::new(child.stdout.take().expect("piped"));
+        thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                let _ = tell.send(line);
+            }
+        });
+        self.daemon = Some(child);
+        ready.recv_timeout(PATIENCE).expect("it says that it is ready");
+    }
+
+    fn kill(&mut self) {
+        if let Some(mut daemon) = self.daemon.take() {
+            daemon.kill().expect("killed");
+            daemon.wait().expect("reaped");
+        }
+    }
+
+    /// Founds a fleet, with what was and is captured in it.
+    fn found(&self) {
+        self.json(&["fleet", "create", "home", "--as", self.name]);
+        self.json(&["session", "share", "--all"]);
+    }
+
+    fn code(&self) -> String {
+        self.json(&["fleet", "invite"])["code"].as_str().expect("words").to_owned()
+    }
+
+    /// Comes into the fleet of another device, and gives what it has.
+    fn join(&self, other: &Self) {
+        let mut child = self
+            .hearth(&["join", "--at", &other.at(), "--as", self.name])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        child.stdin.take().expect("piped").write_all(other.code().as_bytes()).expect("written");
+        let output = child.wait_with_output().expect("it ends");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        self.json(&["session", "share", "--all"]);
+    }
+
+    /// Titles found by these words, sorted.
+    fn finds(&self, words: &str) -> Vec<String> {
+        let found = self.json(&["search", words, "--mode", "keyword"]);
+        let hits = found["hits"].as_array().expect("a list").iter();
+        let mut titles: Vec<String> = hits.map(|hit| hit["title"].as_str().expect("text").to_owned()).collect();
+        titles.sort();
+        titles
+    }
+
+    /// Waits until just these are found.
+    fn comes_to_find(&self, words: &str, titles: &[&str]) {
+        until(&format!("{} finds {titles:?} by `{words}`", self.name), || {
+            let found = self.finds(words);
+            if found == titles { Ok(()) } else { Err(format!("{found:?}")) }
+        });
+    }
+
+    fn link_to(&self, other: &Self) -> String {
+        let fleet = self.json(&["fleet"]);
+        let devices = fleet["fleet"]["devices"].as_array().cloned().unwrap_or_default();
+        let device = devices.iter().find(|device| device["name"] == other.name);
+        device.map_or_else(String::new, |device| device["link"]["state"].as_str().expect("a state").to_owned())
+    }
+
+    fn is_linked_to(&self, other: &Self) {
+        until(&format!("{} is linked to {}", self.name, other.name), || match self.link_to(other).as_str() {
+            "linked" => Ok(()),
+            state => Err(state.to_owned()),
+        });
+    }
+
+    fn notices(&self) -> String {
+        self.json(&["status"])["notices"].to_string()
+    }
+}
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        self.kill();
+        if thread::panicking() {
+            let log = fs::read_to_string(self.dir.path().join("log")).unwrap_or_default();
+            eprintln!("--- {}\n{log}", self.name);
+        }
+    }
+}
+
+fn until(what: &str, mut look: impl FnMut() -> Result<(), String>) {
+    let begun = Instant::now();
+    while let Err(state) = look() {
+        assert!(begun.elapsed() < PATIENCE, "it never came about that {what}; last: {state}");
+        thread::sleep(LOOK_EVERY);
+    }
+}
+
+fn pair() -> (Device, Device) {
+    let (mut nas, mut laptop) = (Device::new("nas"), Device::new("laptop"));
+    nas.write("boiler.md", "The boiler was serviced in October by Lindqvist.");
+    laptop.write("bread.md", "Rye bread wants sourdough and caraway.");
+    nas.up();
+    laptop.up();
+    nas.found();
+    laptop.join(&nas);
+    laptop.comes_to_find("boiler", &["boiler"]);
+    nas.comes_to_find("sourdough", &["bread"]);
+    (nas, laptop)
+}
+
+#[test]
+fn what_one_captured_the_other_finds_also_by_meaning_and_with_the_first_asleep() {
+    let (mut nas, laptop) = pair();
+    until("the laptop has the vectors that the NAS made", || {
+        let status = laptop.json(&["status"]);
+        if status["embedded"] == status["chunks"] && status["from_fleet"] == 1 {
+            Ok(())
+        } else {
+            Err(status.to_string())
+        }
+    });
+    nas.kill();
+    let found = laptop.json(&["search", "when was the heating looked after", "-n", "1"]);
+    let hit = &found["hits"][0];
+    assert_eq!((&hit["title"], &hit["lineage"]["device"]), (&"boiler".into(), &"nas".into()), "{found}");
+    assert_ne!(hit["node"], laptop.json(&["status"])["node"]);
+    let shown = laptop.json(&["show", hit["id"].as_str().expect("an id")]);
+    assert!(shown["text"].as_str().expect("text").contains("Lindqvist"));
+    assert!(shown["open"].is_null(), "its path is on the other device");
+}
+
+#[test]
+fn edits_removals_and_what_happened_while_one_was_killed_arrive() {
+    let (nas, mut laptop) = pair();
+    nas.write("boiler.md", "The boiler is to be replaced by a heat pump.");
+    laptop.comes_to_find("pump", &["boiler"]);
+    laptop.comes_to_find("Lindqvist", &[]);
+    laptop.kill();
+    nas.write("tax.md", "The tax letter lies in the blue folder.");
+    nas.remove("boiler.md");
+    nas.comes_to_find("pump", &[]);
+    nas.comes_to_find("blue", &["tax"]);
+    laptop.up();
+    laptop.comes_to_find("blue", &["tax"]);
+    laptop.comes_to_find("pump", &[]);
+    assert_eq!(laptop.finds("sourdough"), ["bread"], "its own is untouched");
+}
+
+#[test]
+fn what_is_forgotten_anywhere_is_gone_everywhere_and_stays_so() {
+    let (mut nas, mut laptop) = pair();
+    let id = laptop.json(&["search", "boiler", "-n", "1"])["hits"][0]["id"].as_str().expect("an id").to_owned();
+    nas.kill();
+    laptop.json(&["forget", "--item", &id, "--yes"]);
+    assert!(laptop.finds("boiler").is_empty());
+    // It was asleep, its file is still there, and it scans all of them at its start.
+    nas.up();
+    nas.comes_to_find("boiler", &[]);
+    nas.write("new.md", "Written after it: a boiler of another kind.");
+    nas.comes_to_find("boiler", &["new"]);
+    laptop.comes_to_find("boiler", &["new"]);
+    for device in [&mut nas, &mut laptop] {
+        device.kill();
+        assert!(device.run(&["state", "rebuild"]).status.success());
+        device.up();
+        device.comes_to_find("boiler", &["new"]);
+        device.comes_to_find("sourdough", &["bread"]);
+    }
+}
+
+#[test]
+fn what_stays_here_does_not_travel_and_what_is_taken_back_is_erased() {
+    let (nas, laptop) = pair();
+    let secret = nas.dir.path().join("diary");
+    fs::create_dir(&secret).expect("made");
+    fs::write(secret.join("diary.md"), "My diary says that the plumber sang.").expect("written");
+    let folder = secret.to_str().expect("text").to_owned();
+    nas.json(&["session", "open", "--purpose", "diary", "--folder", &folder, "--here-only"]);
+    nas.comes_to_find("plumber", &["diary"]);
+    nas.write("marker.md", "A marker that comes after it.");
+    laptop.comes_to_find("marker", &["marker"]);
+    assert!(laptop.finds("plumber").is_empty());
+
+    nas.json(&["session", "unshare", "--all"]);
+    laptop.comes_to_find("boiler", &[]);
+    laptop.comes_to_find("marker", &[]);
+    assert_eq!(nas.finds("boiler"), ["boiler"], "it stays where it was captured");
+    nas.json(&["session", "share", "--all"]);
+    laptop.comes_to_find("boiler", &["boiler"]);
+    laptop.comes_to_find("plumber", &["diary"]);
+}
+
+#[test]
+fn a_third_device_gets_everything_from_either_and_all_come_to_the_same() {
+    let (mut nas, laptop) = pair();
+    let mut desktop = Device::new("desktop");
+    desktop.write("gpu.md", "The graphics card hums at night.");
+    desktop.up();
+    desktop.join(&nas);
+    desktop.comes_to_find("boiler", &["boiler"]);
+    desktop.comes_to_find("sourdough", &["bread"]);
+    nas.comes_to_find("hums", &["gpu"]);
+    laptop.comes_to_find("hums", &["gpu"]);
+    nas.kill();
+    // A device that may not change the fleet says so.
+    assert!(laptop.refused(&["fleet", "revoke", "desktop", "--yes"]).contains("only an admin"), "not an admin");
+    assert_eq!(laptop.json(&["fleet"])["fleet"]["devices"].as_array().expect("a list").len(), 3);
+}
+
+#[test]
+fn a_device_that_is_taken_out_is_cut_off_at_once_and_gets_nothing_more() {
+    let (nas, laptop) = pair();
+    nas.is_linked_to(&laptop);
+    let begun = Instant::now();
+    nas.json(&["fleet", "revoke", "laptop", "--yes"]);
+    until("the link is gone", || if nas.link_to(&laptop) == "linked" { Err("linked".into()) } else { Ok(()) });
+    println!("a revoked device was cut off after {} ms", begun.elapsed().as_millis());
+    nas.write("after.md", "Only for those who stay: the new code is on the fridge.");
+    nas.comes_to_find("fridge", &["after"]);
+    until("the laptop is told", || {
+        let fleet = laptop.json(&["fleet"]).to_string();
+        if fleet.contains("not in the fleet any more") { Ok(()) } else { Err(fleet) }
+    });
+    assert!(laptop.finds("fridge").is_empty());
+    assert_eq!(nas.finds("sourdough"), ["bread"], "what it wrote before stays");
+}
+
+#[test]
+fn a_join_code_is_good_once_and_for_those_who_know_it() {
+    let (mut nas, mut laptop) = (Device::new("nas"), Device::new("laptop"));
+    nas.up();
+    laptop.up();
+    assert!(laptop.refused(&["fleet", "invite"]).contains("in no fleet"));
+    nas.json(&["fleet", "create", "home", "--as", "nas"]);
+    assert!(nas.refused(&["fleet", "create", "again"]).contains("is in the fleet `home` already"));
+    let code = nas.code();
+    let join = |device: &Device, code: &str| device.run(&["join", "--at", &nas.at(), "--as", device.name, code]);
+    let said = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
+
+    let wrong = join(&laptop, "eagle visit peace hope final regular visit visit");
+    assert!(said(&wrong).contains("error:") && !wrong.status.success());
+    let others = {
+        let mut other = Device::new("other");
+        other.up();
+        other.json(&["fleet", "create", "elsewhere", "--as", "other"]);
+        other.code()
+    };
+    let output = join(&laptop, &others);
+    assert!(!output.status.success(), "a code of another fleet's device");
+    assert!(!nas.notices().contains("joined"), "{}", nas.notices());
+
+    assert!(join(&laptop, &code).status.success());
+    assert!(nas.notices().contains("laptop joined the fleet"), "{}", nas.notices());
+    let again = Device::new("again");
+    let output = {
+        let mut again = again;
+        again.up();
+        join(&again, &code)
+    };
+    assert!(!output.status.success());
+    assert!(said(&output).contains("used already") || said(&output).contains("not trusted"), "{}", said(&output));
+    laptop.kill();
+    assert!(said(&join(&laptop, &code)).contains("no daemon is running"));
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("made");
+    for entry in fs::read_dir(from).expect("listed").flatten() {
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        let kind = entry.file_type().expect("known");
+        if kind.is_dir() {
+            copy(&from, &to);
+        } else if kind.is_file() {
+            fs::copy(&from, &to).expect("copied");
+        }
+    }
+}
+
+#[test]
+fn a_folder_put_back_from_a_backup_gets_what_it_lost_and_nobody_is_frozen() {
+    let (mut nas, laptop) = pair();
+    nas.kill();
+    let backup = nas.dir.path().join("backup");
+    copy(&nas.data(), &backup);
+    nas.up();
+    nas.write("late.md", "Written after the backup: the hedge was cut.");
+    laptop.comes_to_find("hedge", &["late"]);
+    nas.kill();
+    fs::remove_dir_all(nas.data()).expect("lost");
+    copy(&backup, &nas.data());
+    nas.remove("late.md");
+    nas.up();
+    nas.write("then.md", "Written after the restore: the ladder is borrowed.");
+    laptop.comes_to_find("ladder", &["then"]);
+    nas.comes_to_find("ladder", &["then"]);
+    for device in [&nas, &laptop] {
+        assert!(!device.notices().contains("two different logs"), "{}: {}", device.name, device.notices());
+        assert_eq!(device.finds("boiler"), ["boiler"]);
+        assert_eq!(device.finds("sourdough"), ["bread"]);
+    }
+}
+
+#[test]
+fn no_word_of_what_is_shared_is_readable_on_either_disk_or_in_a_log() {
+    let (mut nas, mut laptop) = (Device::new("nas"), Device::new("laptop"));
+    let canary = "zanzibarquartz";
+    nas.write("plain.md", &format!("An ordinary sentence with {canary} in it, by somebody@{canary}.example.com."));
+    nas.up();
+    laptop.up();
+    nas.found();
+    laptop.join(&nas);
+    laptop.comes_to_find(canary, &["plain"]);
+    nas.kill();
+    laptop.kill();
+    let mut looked_at = 0;
+    for device in [&nas, &laptop] {
+        let mut folders = vec![device.data()];
+        let mut files = vec![device.dir.path().join("log")];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).expect("listed").flatten() {
+                let kind = entry.file_type().expect("known");
+                if kind.is_dir() {
+                    folders.push(entry.path());
+                } else if kind.is_file() {
+                    files.push(entry.path());
+                }
+            }
+        }
+        for file in files {
+            let bytes = fs::read(&file).expect("read");
+            looked_at += 1;
+            let found = bytes.windows(canary.len()).any(|window| window == canary.as_bytes());
+            assert!(!found, "{} holds what was captured", file.display());
+        }
+    }
+    assert!(looked_at > 20, "{looked_at} files");
+}
