@@ -128,7 +128,7 @@ impl AuditLog {
 
 #[cfg(test)]
 mod tests {
-    use crate::*;
+    use super::*;
 
     const SPACE: SpaceId = SpaceId::from_bytes([1; 16]);
 

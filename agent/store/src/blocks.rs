@@ -234,7 +234,7 @@ impl BlockFile {
 
 #[cfg(test)]
 mod tests {
-    use crate::*;
+    use super::*;
 
     const KEY: [u8; 32] = [3; 32];
 

@@ -176,7 +176,7 @@ pub fn disk_usage(path: &Path) -> u64 {
 mod tests {
     use std::os::unix::fs::MetadataExt;
 
-    use crate::*;
+    use super::*;
 
     #[test]
     fn one_process_at_a_time_and_only_folders_of_ours() {

@@ -92,7 +92,7 @@ fn secret(path: &Path) -> Result<Zeroizing<[u8; 32]>, StoreError> {
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
-    use crate::*;
+    use super::*;
 
     #[test]
     fn keys_are_made_once_private_and_never_anew_over_sealed_data() {

@@ -197,7 +197,7 @@ fn parse(slot: &[u8]) -> Option<(DocumentId, SpaceId)> {
 
 #[cfg(test)]
 mod tests {
-    use crate::*;
+    use super::*;
 
     const SPACE: SpaceId = SpaceId::from_bytes([1; 16]);
 

@@ -593,7 +593,7 @@ fn read_frame(file: &mut File, offset: u64) -> io::Result<Option<Vec<u8>>> {
 mod tests {
     use hearth_core::{DocumentId, delta::Tombstone};
 
-    use crate::*;
+    use super::*;
 
     const NOW: Moment = Moment::from_millis(1_000);
 

@@ -293,7 +293,7 @@ fn from_sled(error: sled::Error) -> StoreError {
 
 #[cfg(test)]
 mod tests {
-    use crate::*;
+    use super::*;
 
     const SPACE: SpaceId = SpaceId::from_bytes([1; 16]);
     const NOW: Moment = Moment::from_millis(7);
