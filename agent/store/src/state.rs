@@ -452,4 +452,32 @@ mod tests {
         let damaged = from_sled(sled::Error::Corruption { at: None, bt: () });
         assert!(matches!(damaged, StoreError::Damaged("the state")), "{damaged}");
     }
+
+    #[test]
+    fn whatever_byte_is_flipped_a_state_opens_and_says_nothing_that_was_not_written() {
+        let home = tempfile::tempdir().expect("a temporary folder");
+        let (whole, path) = (home.path().join("whole"), home.path().join("state"));
+        drop(filled(&whole));
+        for name in ["db", "conf"] {
+            let good = fs::read(whole.join(name)).expect("read");
+            for at in (0..good.len()).step_by(11) {
+                let _ = fs::remove_dir_all(&path);
+                fs::create_dir(&path).expect("made");
+                for file in ["db", "conf"] {
+                    fs::copy(whole.join(file), path.join(file)).expect("copied");
+                }
+                let mut bytes = good.clone();
+                bytes[at] ^= 1;
+                fs::write(path.join(name), bytes).expect("damaged");
+                let state = open(&path);
+                let first = state.get::<String>(Tree::Item, b"a");
+                let true_or_gone = match &first {
+                    Ok(Some(text)) => text == "a heron stood in the reeds",
+                    Ok(None) | Err(StoreError::Damaged(_)) => true,
+                    Err(_) => false,
+                };
+                assert!(true_or_gone, "{name} at {at}: {first:?}");
+            }
+        }
+    }
 }

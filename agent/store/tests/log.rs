@@ -321,7 +321,9 @@ fn what_a_newer_hearth_wrote_is_left_to_it() {
 fn a_reader_that_stops_is_told_no_more() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let mut log = open(dir.path());
-    (0..3).for_each(|n| drop(append(&mut log, n)));
+    for n in 0..3 {
+        append(&mut log, n);
+    }
     let mut seen = 0;
     let stopped = log.reader().replay(Position::BEGIN, |_, _| {
         seen += 1;
