@@ -548,6 +548,92 @@ mod tests {
         assert_eq!(refused.to_string(), format!("cannot open a UDP socket on {at}; is another program using it?"));
     }
 
+    #[tokio::test]
+    async fn each_side_sees_where_the_other_is_and_nothing_is_sent_after_the_end() {
+        let (coordinator, device) = (identity(1), identity(2));
+        let listener = listening(&coordinator, [device.public()], ample());
+        let at = address(&listener);
+        let connector = Connector::new(device, coordinator.public(), ample());
+        let (link, (knocked, held)) = tokio::join!(connector.connect(at), async {
+            let knock = listener.accept().await.expect("open");
+            (knock.remote_address(), knock.welcome().await)
+        });
+        let (mut link, held) = (link.expect("welcome"), held.expect("trusted"));
+        assert_eq!(link.remote_address(), at);
+        assert_eq!(held.remote_address(), knocked);
+        assert!(knocked.ip().is_loopback() && knocked != at);
+        link.close(Close::Done);
+        assert!(matches!(link.send(b"more").await, Err(LinkError::Ended)));
+        assert!(matches!(link.receive().await, Err(LinkError::Ended)));
+    }
+
+    #[test]
+    fn what_quic_says_is_told_as_what_it_means() {
+        let (own, remote) = (identity(2).public(), SocketAddr::from(([192, 0, 2, 7], 9)));
+        let ours = |code: u8| ConnectionError::TransportError(TransportErrorCode::crypto(code).into());
+        let theirs = |error_code| {
+            ConnectionError::ConnectionClosed(quinn::ConnectionClose {
+                error_code,
+                frame_type: None,
+                reason: Default::default(),
+            })
+        };
+        let alert = |code: u8| theirs(TransportErrorCode::crypto(code));
+        let application = |code: u32| {
+            ConnectionError::ApplicationClosed(quinn::ApplicationClose {
+                error_code: VarInt::from_u32(code),
+                reason: Default::default(),
+            })
+        };
+        let (connecting, accepting) = (Some(&own), None);
+        for (error, side, means) in [
+            (ours(alert::ACCESS_DENIED), connecting, "showed a key that is not trusted here"),
+            (ours(alert::HANDSHAKE_FAILURE), accepting, "showed no ed25519 key of its own"),
+            (ours(alert::BAD_CERTIFICATE), accepting, "showed no ed25519 key of its own"),
+            (ours(alert::UNSUPPORTED_CERTIFICATE), accepting, "showed no ed25519 key of its own"),
+            (ours(alert::DECRYPT_ERROR), accepting, "showed no ed25519 key of its own"),
+            (ours(alert::CERTIFICATE_REQUIRED), accepting, "showed no ed25519 key of its own"),
+            (ours(alert::NO_APPLICATION_PROTOCOL), accepting, "what answers there is not hearth"),
+            (ours(80), accepting, "the connection failed"),
+            (
+                ConnectionError::TransportError(TransportErrorCode::INTERNAL_ERROR.into()),
+                accepting,
+                "the connection failed",
+            ),
+            (alert(alert::ACCESS_DENIED), connecting, "does not trust this device's key"),
+            (alert(alert::ACCESS_DENIED), accepting, "showed a key that is not trusted here"),
+            (alert(alert::HANDSHAKE_FAILURE), connecting, "what answers there is not hearth"),
+            (alert(alert::CERTIFICATE_REQUIRED), connecting, "what answers there is not hearth"),
+            (alert(alert::NO_APPLICATION_PROTOCOL), connecting, "what answers there is not hearth"),
+            (theirs(TransportErrorCode::CONNECTION_REFUSED), connecting, "the other side is busy"),
+            (theirs(TransportErrorCode::INTERNAL_ERROR), connecting, "the connection failed"),
+            (application(Close::CannotKeep.code()), connecting, "the other side cannot write to its store"),
+            (application(77), connecting, "for reason 77"),
+            (ConnectionError::TimedOut, connecting, "nothing answers at 192.0.2.7:9"),
+            (ConnectionError::TimedOut, accepting, "the other side has fallen silent"),
+            (ConnectionError::VersionMismatch, connecting, "what answers there is not hearth"),
+            (ConnectionError::LocallyClosed, connecting, "the other side is gone"),
+            (ConnectionError::Reset, accepting, "the other side is gone"),
+            (ConnectionError::CidsExhausted, accepting, "the connection failed"),
+        ] {
+            let (said, told) = (error.to_string(), told(error, side, remote).to_string());
+            assert!(told.contains(means), "{said}: {told}");
+        }
+    }
+
+    #[test]
+    fn a_peer_on_this_machine_is_called_from_this_machine_alone() {
+        for (peer, from) in [
+            ("127.0.0.1:9", "127.0.0.1:0"),
+            ("192.0.2.7:9", "0.0.0.0:0"),
+            ("[::1]:9", "[::1]:0"),
+            ("[2001:db8::7]:9", "[::]:0"),
+        ] {
+            let address = |text: &str| text.parse::<SocketAddr>().expect("an address");
+            assert_eq!(source_for(address(peer)), address(from), "{peer}");
+        }
+    }
+
     fn identity(seed: u8) -> Identity {
         Identity::from_seed(&[seed; 32])
     }
