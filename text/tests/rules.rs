@@ -312,6 +312,7 @@ fn an_email_address_is_one_by_its_two_halves() {
     table(&[
         ("after an escape", r"a\nbob@lake.test", r"a\n[email]"),
         ("at an address in brackets", "mail bob@[192.0.2.7] now", "mail [email] now"),
+        ("at an address of the sixth version", "mail bob@[IPv6:2001:db8::7] now", "mail [email] now"),
         ("a quoted name", "mail \"bob lake\"@lake.test now", "mail [email] now"),
         ("at the end of a sentence", "mail bob@lake.test.", "mail [email]."),
         ("in a query", "?to=bob@lake.test&x=1", "?to=[email]&x=1"),
@@ -323,6 +324,8 @@ fn an_email_address_is_one_by_its_two_halves() {
         ("two dots in the name", "bo..b@lake.test"),
         ("two dots in the host", "bob@lake..test"),
         ("brackets without an address", "bob@[lake] now"),
+        ("brackets with more than an address", "bob@[0\nnext line] now"),
+        ("brackets that do not close", "bob@[192.0.2.7 now"),
         ("a density", "icon@2x.png"),
     ] {
         assert_eq!(redacted(text), text, "{case}");
