@@ -414,3 +414,38 @@ fn phone_numbers_are_read_with_their_extensions_and_in_the_forms_of_their_countr
         assert_eq!(redacted(text), text);
     }
 }
+
+#[test]
+fn a_password_given_to_a_command_is_hidden_however_the_command_takes_it() {
+    table(&[
+        ("joined to its flag", "sqlcmd -S db -Pfern22Lake -Q x", "sqlcmd -S db -P[password] -Q x"),
+        ("behind its flag", "redis-cli -a fern22Lake ping", "redis-cli -a [password] ping"),
+        ("quoted", "zip -P 'fern 22 lake' a.zip b", "zip -P '[password]' a.zip b"),
+        ("joined and quoted", "mysql -u app -p'fern22lake' shop", "mysql -u app -p'[password]' shop"),
+        ("joined in double quotes", "mysql -u app -p\"fern 22 lake\" shop", "mysql -u app -p\"[password]\" shop"),
+        ("on the next line", "sshpass \\\n  -p fern22lake ssh pi@nas", "sshpass \\\n  -p [password] ssh pi@nas"),
+        ("behind a percent sign", "smbclient //nas/a -U bo%fern22lake", "smbclient //nas/a -U bo%[password]"),
+        ("with the user", "curl -u robert:fern22Lake https://lake.test", "curl -u [auth_header] https://lake.test"),
+        (
+            "behind an equals sign",
+            "wget --user=bo:fern22lake https://lake.test",
+            "wget --user=bo:[password] https://lake.test",
+        ),
+        ("joined with the user", "curl -ubo:fern22lake https://lake.test", "curl -ubo:[password] https://lake.test"),
+        ("beside the user", r"net use Z: \\nas\a /user:bob fern22lake", r"net use Z: \\nas\a /user:bob [password]"),
+        ("piped in", "printf fern22lake | sudo --stdin reboot", "printf [password] | sudo --stdin reboot"),
+    ]);
+    for (case, text) in [
+        ("a flag alone asks", "mysql -u app -p shop"),
+        ("another flag", "mysql -port=3306 shop"),
+        ("a variable", "curl -u $USER:$PASS https://lake.test"),
+        ("a user alone", "curl -u bob https://lake.test"),
+        ("nothing behind the flag", "curl -u"),
+        ("another flag behind it", "redis-cli -a --raw"),
+        ("inside another word", "my-curl -u bo:fern22lake.test"),
+        ("sudo that asks nobody", "echo fern22lake | sudo reboot"),
+        ("sudo without a pipe", "echo fern22lake; sudo -S reboot"),
+    ] {
+        assert_eq!(redacted(text), text, "{case}");
+    }
+}
