@@ -228,4 +228,52 @@ mod tests {
         assert_ne!(ours.tag("p", &[b"ab", b"c"]), ours.tag("p", &[b"a", b"bc"]));
         assert!(!format!("{ours:?}").contains('1'));
     }
+
+    #[test]
+    fn an_id_is_shown_and_described_as_it_is_written_down() {
+        let id = SessionId::from_bytes([0xab; 16]);
+        assert_eq!(format!("{id:?}"), id.to_string());
+        assert_eq!(serde_json::to_value(id).expect("text"), id.to_string());
+        let schema = serde_json::to_value(schemars::schema_for!(SessionId)).expect("plain data");
+        assert_eq!((&schema["title"], &schema["type"]), (&"SessionId".into(), &"string".into()));
+        assert_eq!(schema["pattern"], "^ses-[0-9a-f]{32}$");
+        assert_eq!(serde_json::from_value::<SessionId>(id.to_string().into()).expect("its own text"), id);
+    }
+
+    #[test]
+    fn what_is_no_id_of_the_kind_is_refused_with_the_form_it_should_have() {
+        let digits = "07".repeat(16);
+        for (case, given) in [
+            ("another kind", format!("doc-{digits}")),
+            ("no prefix", digits.clone()),
+            ("too short", format!("itm-{}", &digits[2..])),
+            ("too long", format!("itm-{digits}07")),
+            ("not hexadecimal", format!("itm-{}", digits.replace('7', "g"))),
+            ("capitals", format!("itm-{}", "AB".repeat(16))),
+            ("nothing", String::new()),
+        ] {
+            let refused = given.parse::<ItemId>().expect_err(case);
+            let expected =
+                format!("`{given}` is not an id of this kind; it should read `itm-` followed by 32 hexadecimal digits");
+            assert_eq!(refused.to_string(), expected, "{case}");
+            assert!(serde_json::from_value::<ItemId>(given.into()).is_err(), "{case}");
+        }
+        let short = minicbor::to_vec(minicbor::bytes::ByteVec::from(vec![7; 15])).expect("memory does not fail");
+        assert!(minicbor::decode::<ItemId>(&short).is_err(), "15 bytes");
+    }
+
+    #[test]
+    fn the_items_of_two_sources_are_two_though_their_names_are_one() {
+        let key = NamingKey::from_bytes([1; 32]);
+        assert_eq!(key.item("files", b"/a"), key.item("files", b"/a"));
+        assert_ne!(key.item("files", b"/a"), key.item("mail", b"/a"));
+        assert_ne!(key.item("files", b"/a").as_bytes(), key.chunk("/a").as_bytes());
+    }
+
+    #[test]
+    fn a_number_takes_as_many_bytes_as_its_shortest_form() {
+        for edge in [0, 23, 24, 0xff, 0x100, 0xffff, 0x1_0000, 0xffff_ffff, 0x1_0000_0000, u64::MAX] {
+            assert_eq!(head_len(edge), minicbor::to_vec(edge).expect("memory does not fail").len(), "{edge}");
+        }
+    }
 }

@@ -84,4 +84,12 @@ mod tests {
         assert_eq!(later.since(Moment::START), Duration::from_secs(5));
         assert_eq!(Moment::START - Duration::from_secs(1), Moment::START);
     }
+
+    #[test]
+    fn a_moment_beyond_all_numbers_is_the_last_one() {
+        let last = Moment::from_millis(u64::MAX);
+        assert_eq!(last + Duration::from_millis(1), last);
+        assert_eq!((Moment::START + Duration::MAX, last - Duration::MAX), (last, Moment::START));
+        assert_eq!(Moment::from_millis(1_500).to_string(), "1500ms");
+    }
 }

@@ -360,6 +360,27 @@ mod tests {
         assert_eq!(split(&good).map(|(_, again)| again), Some(signature));
     }
 
+    #[test]
+    fn what_is_longer_than_any_receipt_is_not_read() {
+        assert_eq!(Receipt::open(&vec![0; BYTES_MAX + 1]), Err(BadReceipt::Malformed));
+        let believed = receipt();
+        assert_eq!(*believed.get().claim(), claim(3, 11));
+        let longest = Claim {
+            path: vec![[7; 32]; PROOF_MAX],
+            incarnation: u64::MAX,
+            number: u64::MAX,
+            size: u64::MAX,
+            index: u64::MAX - 1,
+            at: Moment::from_millis(u64::MAX),
+            ..claim(3, 11)
+        };
+        let bytes = longest.encode();
+        let signed = Signed::by(&store(), Receipt { claim: longest, bytes });
+        let longest = encode(&signed.verify(&store().verifying_key()).expect("signed"));
+        assert!(longest.len() <= BYTES_MAX, "{}", longest.len());
+        assert_eq!(Receipt::open(&longest), Err(BadReceipt::NotInTree), "it is read, and its path leads nowhere");
+    }
+
     proptest! {
         #[test]
         fn no_changed_byte_is_believed(at in 0_usize..10_000, to: u8) {

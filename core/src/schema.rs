@@ -135,3 +135,84 @@ pub fn schemas() -> Vec<(&'static str, schemars::Schema)> {
         ("event", schemars::schema_for!(Event)),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Moment = Moment::from_millis(7);
+
+    fn item() -> Item {
+        Item {
+            id: ItemId::from_bytes([1; 16]),
+            external_id: None,
+            space: SpaceId::from_bytes([2; 16]),
+            node: DeviceId::from_bytes([3; 16]),
+            session: SessionId::from_bytes([4; 16]),
+            source: "files".into(),
+            path: None,
+            title: "Herons".into(),
+            format: "markdown".into(),
+            document: DocumentId::from_bytes([5; 16]),
+            modified_at: NOW,
+            captured_at: NOW,
+            bytes: 9,
+            chunks: 1,
+            redactions: BTreeMap::from([("email".into(), 2)]),
+        }
+    }
+
+    #[test]
+    fn every_shape_has_its_schema_under_its_name() {
+        let schemas = schemas();
+        let names: Vec<&str> = schemas.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, ["item", "chunk", "session", "job", "event"]);
+        for (name, schema) in &schemas {
+            let schema = serde_json::to_value(schema).expect("plain data");
+            assert_eq!(schema["title"].as_str().map(str::to_lowercase).as_deref(), Some(*name));
+            assert!(schema["properties"].is_object() || schema["oneOf"].is_array(), "{name}: {schema}");
+        }
+    }
+
+    #[test]
+    fn an_item_has_exactly_the_fields_that_its_schema_names() {
+        let whole = Item { external_id: Some("x-1".into()), path: Some("/notes/a.md".into()), ..item() };
+        let written = serde_json::to_value(&whole).expect("plain data");
+        let schema = serde_json::to_value(schemars::schema_for!(Item)).expect("plain data");
+        let fields = |value: &serde_json::Value| -> Vec<String> {
+            let mut fields: Vec<String> = value.as_object().expect("an object").keys().cloned().collect();
+            fields.sort();
+            fields
+        };
+        assert_eq!(fields(&written), fields(&schema["properties"]));
+        assert_eq!(serde_json::from_value::<Item>(written).expect("its own JSON"), whole);
+        let bare = serde_json::to_value(item()).expect("plain data");
+        assert!(bare.get("external_id").is_none(), "an item that was not imported has no such field");
+        assert_eq!(serde_json::from_value::<Item>(bare).expect("its own JSON"), item());
+    }
+
+    #[test]
+    fn an_event_says_what_it_is_and_takes_no_field_that_it_has_not() {
+        let item = item().id;
+        for (event, name) in [
+            (Event::Captured { at: NOW, item, chunks: 3 }, "captured"),
+            (Event::Embedded { at: NOW, item }, "embedded"),
+            (Event::Forgotten { at: NOW, item }, "forgotten"),
+        ] {
+            let mut written = serde_json::to_value(&event).expect("plain data");
+            assert_eq!(written["event"], name);
+            assert_eq!(serde_json::from_value::<Event>(written.clone()).expect("its own JSON"), event);
+            written["text"] = "buy milk".into();
+            assert!(serde_json::from_value::<Event>(written).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_job_says_what_it_does_and_where_it_stands() {
+        let kind = JobKind::Embed { document: DocumentId::from_bytes([5; 16]) };
+        let job = Job { id: JobId::from_bytes([6; 16]), kind, state: job::State::new(NOW) };
+        let written = serde_json::to_value(&job).expect("plain data");
+        assert_eq!((&written["kind"]["kind"], &written["state"]["state"]), (&"embed".into(), &"ready".into()));
+        assert_eq!(serde_json::from_value::<Job>(written).expect("its own JSON"), job);
+    }
+}

@@ -244,6 +244,12 @@ mod tests {
         assert!(!shown.contains("171") && !shown.contains("ab"), "{shown}");
     }
 
+    #[test]
+    fn sealed_bytes_show_how_many_they_are() {
+        let sealed = DocumentKey::from_entropy([9; 32]).seal(PLACE, LABEL, &Words("buy milk"));
+        assert_eq!(format!("{sealed:?}"), "Sealed(24 bytes)", "eight and a tag of sixteen");
+    }
+
     proptest! {
         #[test]
         fn no_two_places_share_a_nonce(places in prop::collection::hash_set((0_u8..3, 0_u64..4, 0_u64..50, 0_u32..3), 1..200)) {

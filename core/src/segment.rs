@@ -459,6 +459,28 @@ mod tests {
         Chain::begin(key().verifying_key().to_bytes(), 1)
     }
 
+    fn gone(seq: u64) -> Vec<u8> {
+        Delta::of(seq, Tombstone { document: DocumentId::from_bytes([1; 16]) }).encode()
+    }
+
+    /// A segment of whatever is in it, signed as a hostile author would, without the care that a draft takes.
+    fn signed(head: Head, changes: &[Vec<u8>]) -> Vec<u8> {
+        let hashes: Vec<Hash> = changes.iter().map(|change| leaf(change)).collect();
+        let head = Head { root: root(&hashes), ..head }.encode();
+        let signature = Signed::by(&key(), head.clone()).signature();
+        let mut out = Vec::new();
+        let mut e = Encoder::new(&mut out);
+        e.array(3)
+            .and_then(|e| e.bytes(head.signed_bytes()))
+            .and_then(|e| e.bytes(&signature))
+            .and_then(|e| e.array(changes.len() as u64))
+            .expect("writing to memory does not fail");
+        for change in changes {
+            Encoder::new(&mut out).bytes(change).expect("writing to memory does not fail");
+        }
+        out
+    }
+
     #[test]
     fn a_log_is_followed_only_in_order() {
         let mut chain = start();
@@ -479,29 +501,10 @@ mod tests {
             ("no next change", 0, u64::MAX - 3, true),
             ("beyond every change", 0, u64::MAX, true),
         ] {
-            // Signed as a hostile author would, without the care that a draft takes.
             let mut head = segment(&start(), 3).head().clone();
             (head.number, head.first_seq) = (number, seq);
-            let head = head.encode();
-            let changes: Vec<Vec<u8>> = (0..3_u64)
-                .map(|n| {
-                    Delta::of(seq.wrapping_add(n), Tombstone { document: DocumentId::from_bytes([1; 16]) }).encode()
-                })
-                .collect();
-            let hashes: Vec<Hash> = changes.iter().map(|change| leaf(change)).collect();
-            let head = Head { root: root(&hashes), ..head }.encode();
-            let signed = Signed::by(&key(), head.clone());
-            let mut out = Vec::new();
-            let mut e = Encoder::new(&mut out);
-            e.array(3)
-                .and_then(|e| e.bytes(head.signed_bytes()))
-                .and_then(|e| e.bytes(&signed.signature()))
-                .and_then(|e| e.array(3))
-                .expect("writing to memory does not fail");
-            for change in &changes {
-                Encoder::new(&mut out).bytes(change).expect("writing to memory does not fail");
-            }
-            let opened = Segment::open(&out);
+            let changes = (0..3_u64).map(|n| gone(seq.wrapping_add(n)));
+            let opened = Segment::open(&signed(head, &changes.collect::<Vec<_>>()));
             assert_eq!(opened.is_err(), refused, "{case}: {opened:?}");
             if let Ok(segment) = opened {
                 let head = segment.head();
@@ -552,6 +555,85 @@ mod tests {
         let read = Segment::open(&draft.close(&key(), [0; 16], Moment::START).encode()).expect("as signed");
         let kinds: Vec<_> = read.changes().filter_map(|(_, change)| change.map(|c| c.kind)).collect();
         assert_eq!(kinds, [Kind::Tombstone]);
+    }
+
+    #[test]
+    fn a_segment_whose_author_signed_what_may_not_be_is_refused() {
+        let counting = |count: u16| Head { count, ..segment(&start(), 1).head().clone() };
+        let newer = |mut change: Vec<u8>| {
+            change[1] = crate::delta::VERSION + 1;
+            change
+        };
+        let other = SigningKey::from_bytes(&[2; 32]).verifying_key().to_bytes();
+        let no_point = |key: &[u8; 32]| VerifyingKey::from_bytes(key).is_err();
+        let no_key = (0..=255).map(|byte| [byte; 32]).find(no_point).expect("every other number is on no curve");
+        for (case, head, changes, refused) in [
+            ("as it may be", counting(2), vec![gone(0), gone(1)], None),
+            ("fewer than it says", counting(3), vec![gone(0), gone(1)], Some(BadSegment::Malformed)),
+            ("more than it says", counting(1), vec![gone(0), gone(1)], Some(BadSegment::Malformed)),
+            ("none", counting(0), vec![], Some(BadSegment::Malformed)),
+            ("numbers out of order", counting(2), vec![gone(1), gone(0)], Some(BadSegment::Malformed)),
+            ("what is no change", counting(1), vec![b"milk".to_vec()], Some(BadSegment::Malformed)),
+            ("a newer change", counting(1), vec![newer(gone(0))], Some(BadSegment::Newer(2))),
+            (
+                "another's name",
+                Head { author: other, ..counting(1) },
+                vec![gone(0)],
+                Some(BadSegment::Signature(Distrust::BadSignature)),
+            ),
+            ("no key", Head { author: no_key, ..counting(1) }, vec![gone(0)], Some(BadSegment::Malformed)),
+        ] {
+            assert_eq!(Segment::open(&signed(head, &changes)).err(), refused, "{case}");
+        }
+        let most = u16::try_from(CHANGES_MAX).expect("small");
+        let many = |count: u16| signed(counting(count), &(0..u64::from(count)).map(gone).collect::<Vec<_>>());
+        assert!(Segment::open(&many(most)).is_ok());
+        assert_eq!(Segment::open(&many(most + 1)), Err(BadSegment::Malformed), "one more than may be");
+        assert_eq!(Segment::open(&vec![0; BYTES_MAX + 1]), Err(BadSegment::Malformed), "more bytes than may be");
+    }
+
+    #[test]
+    fn a_head_alone_is_believed_as_it_was_signed() {
+        let segment = segment(&start(), 3);
+        let (head, signature) = (segment.head(), segment.verified_head().signature());
+        assert_eq!(Head::open(head.signed_bytes(), signature).as_ref().map(Verified::get), Ok(head));
+        let with = |at: usize, byte: u8| {
+            let mut bytes = head.signed_bytes().to_vec();
+            bytes[at] = byte;
+            bytes
+        };
+        for (case, bytes, refused) in [
+            ("a newer format", with(1, 2), BadSegment::Newer(2)),
+            ("a newer format with more fields", [&[0x8d, 2], &head.signed_bytes()[2..]].concat(), BadSegment::Newer(2)),
+            ("a format that never was", with(1, 0), BadSegment::Malformed),
+            ("fewer fields", with(0, 0x8b), BadSegment::Malformed),
+            ("nothing", vec![], BadSegment::Malformed),
+            ("a byte behind it", [head.signed_bytes(), &[0]].concat(), BadSegment::Malformed),
+            ("another fleet", with(4, 1), BadSegment::Signature(Distrust::BadSignature)),
+        ] {
+            assert_eq!(Head::open(&bytes, signature).err(), Some(refused), "{case}");
+        }
+        let other = Head::open(head.signed_bytes(), [0; 64]).err();
+        assert_eq!(other, Some(BadSegment::Signature(Distrust::BadSignature)));
+    }
+
+    #[test]
+    fn a_draft_is_full_by_number_and_by_size_and_one_change_always_fits() {
+        let mut draft = Draft::after(Chain { seq: 7, ..start() });
+        assert!(draft.is_empty() && !draft.is_full(BODY_MAX), "the largest change fits alone");
+        for n in 0..CHANGES_MAX as u64 {
+            assert!(!draft.is_full(0), "{n}");
+            assert_eq!(
+                (draft.next_seq(), draft.push(Tombstone { document: DocumentId::from_bytes([1; 16]) })),
+                (7 + n, 7 + n)
+            );
+        }
+        assert!(draft.is_full(0) && !draft.is_empty());
+
+        let mut draft = Draft::after(start());
+        let body = Sealed::from_bytes(vec![1; 300 << 10]);
+        draft.push(SealedChange { kind: Kind::Document, document: DocumentId::from_bytes([1; 16]), epoch: 0, body });
+        assert!(!draft.is_full(200 << 10) && draft.is_full(300 << 10));
     }
 
     proptest! {

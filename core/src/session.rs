@@ -770,6 +770,27 @@ mod tests {
         assert_eq!(gate.sessions().next().map(|session| session.state), Some(State::Expired { at: NOW }));
     }
 
+    #[test]
+    fn a_gate_whose_hold_was_ended_lets_nothing_in() {
+        for hold in [State::Closed { at: NOW }, State::Expired { at: NOW }] {
+            let gate = Gate { hold, ..gate([session(1, "/a")]) };
+            assert_eq!(gate.admit(NOW, "files", b"/a/x", NOW), Err(Refusal::Ended), "{}", hold.name());
+        }
+    }
+
+    #[test]
+    fn every_refusal_says_what_to_do() {
+        for (refusal, says) in [
+            (Refusal::NoSession, "name its folder with `hearth up --folder` or `hearth session open`"),
+            (Refusal::Paused(None), "capture is paused on this node; `hearth resume` ends that"),
+            (Refusal::Private(None), "nothing from this time is ever captured, `hearth resume` ends it"),
+            (Refusal::ChangedInPrivate, "it stays out until it changes again"),
+            (Refusal::Ended, "open another with `hearth session open`"),
+        ] {
+            assert!(refusal.to_string().ends_with(says), "{refusal}");
+        }
+    }
+
     fn events() -> impl Strategy<Value = Vec<(u64, u8, Option<u64>)>> {
         prop::collection::vec((0_u64..100, 0_u8..5, prop::option::of(0_u64..200)), 0..40)
     }

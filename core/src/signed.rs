@@ -131,4 +131,15 @@ mod tests {
         let posing = Signed::from_parts(Letter(b"wake".to_vec()), order.signature());
         assert_eq!(posing.verify(&key.verifying_key()), Err(Distrust::BadSignature), "another type");
     }
+
+    #[test]
+    fn what_was_believed_is_what_was_claimed_and_goes_on_as_it_came() {
+        let key = SigningKey::from_bytes(&[1; 32]);
+        let order = Signed::by(&key, Order(b"wake".to_vec()));
+        assert_eq!(*order.claim(), Order(b"wake".to_vec()));
+        let believed = order.clone().verify(&key.verifying_key()).expect("as signed");
+        assert_eq!((believed.get(), believed.signature()), (order.claim(), order.signature()));
+        assert_eq!(believed.into_signed(), order);
+        assert_eq!(Signed::from_parts(Order(b"wake".to_vec()), order.signature()), order);
+    }
 }

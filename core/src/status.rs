@@ -571,6 +571,37 @@ mod tests {
         assert_eq!("abab".parse::<BootId>(), Err(NotABootId));
     }
 
+    #[test]
+    fn labels_boot_ids_and_empty_lists_are_shown_as_they_are() {
+        let label = Label::cut("attic pi").expect("readable");
+        assert_eq!((label.to_string().as_str(), format!("{label:?}").as_str()), ("attic pi", "\"attic pi\""));
+        let boot = BootId::from_bytes([0xab; 16]);
+        assert_eq!(format!("{boot:?}"), "ab".repeat(16));
+        assert!(Few::<u8, 2>::default().is_empty());
+        assert_eq!(&*Few::<u8, 2>::cut([1, 2, 3]), [1, 2]);
+    }
+
+    #[test]
+    fn a_label_that_others_wrote_is_held_to_the_same_rules() {
+        for (case, text, taken) in [
+            ("a name", "attic-pi".to_owned(), true),
+            ("the longest", "x".repeat(64), true),
+            ("too long", "x".repeat(65), false),
+            ("a path", "/etc".to_owned(), false),
+            ("nothing", String::new(), false),
+        ] {
+            let cbor = minicbor::to_vec(&text).expect("a vector takes all");
+            assert_eq!(minicbor::decode::<Label>(&cbor).is_ok(), taken, "{case}");
+            let json = serde_json::to_string(&text).expect("text");
+            assert_eq!(serde_json::from_str::<Label>(&json).is_ok(), taken, "{case}, as JSON");
+        }
+        assert_eq!(NotALabel.to_string(), r"a label is one line of 1 to 64 bytes without `/` and `\`");
+        assert!(
+            serde_json::from_str::<BootId>("\"abab\"").is_err_and(|why| why.to_string().contains("32 hexadecimal"))
+        );
+        assert!(serde_json::from_str::<Finite>("1e39").is_err_and(|why| why.to_string().contains("finite")));
+    }
+
     proptest! {
         #[test]
         fn whatever_arrives_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..600)) {

@@ -173,4 +173,31 @@ mod tests {
         assert_eq!(Close::from_code(u64::MAX).code(), u32::MAX);
         assert!(Close::Other(77).to_string().contains("77"));
     }
+
+    #[test]
+    fn a_peer_is_told_of_its_own_errors_and_of_no_others() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 9));
+        let system = || io::Error::from(io::ErrorKind::Other);
+        for (error, told) in [
+            (NotAFrame::TooLong { declared: 9, most: 1 }.into(), Some(Close::Oversized)),
+            (NotAFrame::Empty.into(), Some(Close::Garbage)),
+            (LinkError::Greeting("noise".into()), Some(Close::Garbage)),
+            (NotAKey::Kind.into(), Some(Close::Garbage)),
+            (LinkError::Version { least: 2, newest: 3, ours: 1 }, Some(Close::Version)),
+            (LinkError::Slow, Some(Close::Slow)),
+            (LinkError::Torn, Some(Close::Done)),
+            (LinkError::Bind { address, source: system() }, None),
+            (LinkError::NoAnswer(address), None),
+            (LinkError::Stranger, None),
+            (LinkError::NoKey, None),
+            (LinkError::Refused("07".into()), None),
+            (LinkError::OtherProtocol, None),
+            (LinkError::Silent, None),
+            (LinkError::Ended, None),
+            (LinkError::Closed(Close::Busy), None),
+            (LinkError::Transport(system()), None),
+        ] {
+            assert_eq!(error.to_close(), told, "{error}");
+        }
+    }
 }

@@ -140,6 +140,25 @@ mod tests {
         assert_eq!(Decoder::new(usize::MAX).most, FRAME_MAX);
     }
 
+    #[test]
+    fn a_header_announces_what_may_follow_and_nothing_else() {
+        for (case, announced, most, refused) in [
+            ("one", 1, 9, None),
+            ("the most", 9, 9, None),
+            ("more than a frame, where that was agreed", FRAME_MAX + 1, 2 * FRAME_MAX, None),
+            ("one more", 10, 9, Some(NotAFrame::TooLong { declared: 10, most: 9 })),
+            ("none", 0, 9, Some(NotAFrame::Empty)),
+        ] {
+            let written = header(announced, most);
+            assert_eq!(written.err(), refused, "{case}");
+            let bytes = u32::try_from(announced).expect("small").to_be_bytes();
+            assert_eq!(length(bytes, most), refused.map_or(Ok(announced), Err), "{case}, read");
+            assert!(written.is_err() || written == Ok(bytes), "{case}");
+        }
+        let beyond = usize::try_from(u64::from(u32::MAX) + 1).expect("64 bits");
+        assert_eq!(header(beyond, usize::MAX), Err(NotAFrame::TooLong { declared: beyond, most: usize::MAX }));
+    }
+
     proptest! {
         #[test]
         fn any_bytes_are_cut_or_refused_within_bounds(input in prop::collection::vec(any::<u8>(), 0..2000), most in 0usize..600) {

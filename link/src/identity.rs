@@ -165,6 +165,11 @@ mod tests {
         assert_eq!(format!("{identity:?}"), format!("Identity({})", identity.device()));
     }
 
+    #[test]
+    fn trust_shows_no_key() {
+        assert_eq!(format!("{:?}", Trust::only([Identity::from_seed(&[7; 32]).public()])), "Trust");
+    }
+
     proptest! {
         #[test]
         fn whatever_a_peer_presents_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..80)) {

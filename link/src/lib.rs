@@ -6,6 +6,7 @@
 
 pub mod close;
 pub mod frame;
+mod halves;
 mod hello;
 pub mod identity;
 pub mod memory;
@@ -16,6 +17,7 @@ mod tls;
 pub use close::{Close, LinkError};
 pub use ed25519_dalek::VerifyingKey;
 pub use frame::FRAME_MAX;
+pub use halves::{Receiving, Sending};
 pub use identity::{Identity, NotAKey, Trust, key_from_text, key_text};
 pub use pipe::{Limits, Pipe};
-pub use quic::{Connector, Knock, Link, Listener, Receiving, Sending};
+pub use quic::{Connector, Knock, Link, Listener};

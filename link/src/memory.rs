@@ -169,4 +169,26 @@ mod tests {
         assert!(timeout(Duration::from_secs(1), here.send(&frame)).await.is_err(), "nobody reads");
         assert!(matches!(here.send(b"next").await, Err(LinkError::Torn)));
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_takes_nothing_is_given_up_after_the_time_of_a_frame() {
+        let limits = Limits::default();
+        let (mut here, mut peer) = pair(limits).await.expect("both greet");
+        let frame = vec![0; FRAME_MAX];
+        here.send(&frame).await.expect("the first fits");
+        let began = Instant::now();
+        assert!(matches!(here.send(&frame).await, Err(LinkError::Slow)));
+        assert_eq!(began.elapsed().as_secs(), limits.frame.as_secs());
+        assert!(matches!(here.send(b"next").await, Err(LinkError::Ended)));
+        assert_eq!(peer.receive().await.expect("it was whole"), frame);
+        assert!(matches!(peer.receive().await, Err(LinkError::Closed(Close::Slow))), "and is told why");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_is_gone_takes_nothing_and_says_nothing() {
+        let (mut here, peer) = pair(Limits::default()).await.expect("both greet");
+        drop(peer);
+        assert!(matches!(here.send(b"hello").await, Err(LinkError::Ended)));
+        assert!(matches!(here.receive().await, Err(LinkError::Ended)));
+    }
 }

@@ -133,3 +133,21 @@ fn broken(error: io::Error) -> LinkError {
         _ => LinkError::Transport(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_that_ends_is_a_peer_that_is_gone_and_all_else_keeps_its_cause() {
+        for kind in [io::ErrorKind::BrokenPipe, io::ErrorKind::UnexpectedEof, io::ErrorKind::ConnectionReset] {
+            assert!(matches!(broken(kind.into()), LinkError::Ended), "{kind}");
+        }
+        let other = broken(io::ErrorKind::OutOfMemory.into());
+        let cause = std::error::Error::source(&other).expect("a cause");
+        assert_eq!(
+            (other.to_string().as_str(), cause.to_string().as_str()),
+            ("the connection failed", "out of memory")
+        );
+    }
+}

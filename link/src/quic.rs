@@ -13,15 +13,15 @@ use std::{
 use ed25519_dalek::VerifyingKey;
 use hearth_core::DeviceId;
 use quinn::{
-    ClientConfig, Connection, ConnectionError, Endpoint, EndpointConfig, IdleTimeout, Incoming, ReadExactError,
-    RecvStream, SendStream, ServerConfig, TokioRuntime, TransportConfig, TransportErrorCode, VarInt,
+    ClientConfig, Connection, ConnectionError, Endpoint, EndpointConfig, IdleTimeout, Incoming, RecvStream, SendStream,
+    ServerConfig, TokioRuntime, TransportConfig, TransportErrorCode, VarInt,
 };
 use rustls::pki_types::CertificateDer;
 use tokio::time::timeout;
 
 use crate::{
     close::{Close, LinkError},
-    frame,
+    halves::{Receiving, Sending, Whole},
     hello::{self, HELLO_MAX},
     identity::{Identity, NotAKey, Trust, from_spki, key_text},
     pipe::{Framed, Limits, Pipe},
@@ -204,7 +204,7 @@ impl Link {
         let Self { connection, framed, endpoint, own, .. } = self;
         let (receive, send) = framed.into_streams();
         let whole = Whole { connection, _endpoint: endpoint, own, most, message_time };
-        (Sending { whole: whole.clone(), send }, Receiving { whole, receive })
+        (Sending::new(whole.clone(), send), Receiving::new(whole, receive))
     }
 
     /// Closes the link and waits a moment until the peer knows.
@@ -248,102 +248,6 @@ impl Pipe for Link {
 
     fn close(&mut self, reason: Close) {
         self.connection.close(VarInt::from_u32(reason.code()), reason.to_string().as_bytes());
-    }
-}
-
-/// What both halves of a link share.
-#[derive(Clone, Debug)]
-struct Whole {
-    connection: Connection,
-    /// Kept open.
-    _endpoint: Option<Endpoint>,
-    own: Option<VerifyingKey>,
-    most: usize,
-    message_time: Duration,
-}
-
-impl Whole {
-    fn explain(&self, error: impl Into<io::Error>) -> LinkError {
-        match self.connection.close_reason() {
-            Some(reason) => told(reason, self.own.as_ref(), self.connection.remote_address()),
-            None => LinkError::Transport(error.into()),
-        }
-    }
-}
-
-/// The half of a link that sends.
-#[derive(Debug)]
-pub struct Sending {
-    whole: Whole,
-    send: SendStream,
-}
-
-impl Sending {
-    /// Sends one message. Given up half-way, nothing can be sent any more.
-    ///
-    /// # Errors
-    /// When it is empty or too long; when the peer is gone, or does not take it in time.
-    pub async fn send(&mut self, message: &[u8]) -> Result<(), LinkError> {
-        let length = frame::header(message.len(), self.whole.most)?;
-        let writing = async {
-            self.send.write_all(&length).await?;
-            self.send.write_all(message).await
-        };
-        match timeout(self.whole.message_time, writing).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(self.whole.explain(error)),
-            Err(_) => Err(LinkError::Slow),
-        }
-    }
-
-    /// Tells the peer why this is the end.
-    pub fn close(&self, reason: Close) {
-        self.whole.connection.close(VarInt::from_u32(reason.code()), reason.to_string().as_bytes());
-    }
-}
-
-/// The half of a link that receives.
-#[derive(Debug)]
-pub struct Receiving {
-    whole: Whole,
-    receive: RecvStream,
-}
-
-impl Receiving {
-    /// Waits for the next message. Given up half-way, nothing can be received any more.
-    ///
-    /// # Errors
-    /// When the peer is gone, announces more than was agreed, or is slow with the rest of a message.
-    pub async fn receive(&mut self) -> Result<Vec<u8>, LinkError> {
-        let mut header = [0; frame::HEADER];
-        self.receive.read_exact(&mut header).await.map_err(|error| self.ended(error))?;
-        let length = frame::length(header, self.whole.most)?;
-        // Room is made as bytes come, not as they are announced.
-        let mut message = Vec::with_capacity(length.min(64 << 10));
-        let reading = async {
-            while message.len() < length {
-                let chunk = self.receive.read_chunk(length - message.len(), true).await;
-                match chunk.map_err(|error| self.whole.explain(error))? {
-                    Some(chunk) => message.extend_from_slice(&chunk.bytes),
-                    None => return Err(LinkError::Ended),
-                }
-            }
-            Ok(())
-        };
-        timeout(self.whole.message_time, reading).await.map_err(|_| LinkError::Slow)??;
-        Ok(message)
-    }
-
-    fn ended(&self, error: ReadExactError) -> LinkError {
-        match error {
-            ReadExactError::FinishedEarly(_) => LinkError::Ended,
-            ReadExactError::ReadError(error) => self.whole.explain(error),
-        }
-    }
-
-    /// Tells the peer why this is the end.
-    pub fn close(&self, reason: Close) {
-        self.whole.connection.close(VarInt::from_u32(reason.code()), reason.to_string().as_bytes());
     }
 }
 
@@ -423,7 +327,7 @@ fn peer_key(connection: &Connection) -> Result<VerifyingKey, LinkError> {
 }
 
 /// Turns what QUIC says into what it means. `own` is the key that was shown, when this side connected.
-fn told(error: ConnectionError, own: Option<&VerifyingKey>, remote: SocketAddr) -> LinkError {
+pub(crate) fn told(error: ConnectionError, own: Option<&VerifyingKey>, remote: SocketAddr) -> LinkError {
     let alert = |code: TransportErrorCode| {
         let code = u64::from(code);
         (0x100..0x200).contains(&code).then(|| u8::try_from(code - 0x100).expect("it is below 256"))
@@ -463,7 +367,7 @@ fn told(error: ConnectionError, own: Option<&VerifyingKey>, remote: SocketAddr) 
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::frame::FRAME_MAX;
 
@@ -668,12 +572,106 @@ mod tests {
         assert_eq!(refused.to_string(), format!("cannot open a UDP socket on {at}; is another program using it?"));
     }
 
+    #[tokio::test]
+    async fn each_side_sees_where_the_other_is_and_nothing_is_sent_after_the_end() {
+        let (coordinator, device) = (identity(1), identity(2));
+        let listener = listening(&coordinator, [device.public()], ample());
+        let at = address(&listener);
+        let connector = Connector::new(device, coordinator.public(), ample());
+        let (link, (knocked, held)) = tokio::join!(connector.connect(at), async {
+            let knock = listener.accept().await.expect("open");
+            (knock.remote_address(), knock.welcome().await)
+        });
+        let (mut link, held) = (link.expect("welcome"), held.expect("trusted"));
+        assert_eq!(link.remote_address(), at);
+        assert_eq!(held.remote_address(), knocked);
+        assert!(knocked.ip().is_loopback() && knocked != at);
+        link.close(Close::Done);
+        assert!(matches!(link.send(b"more").await, Err(LinkError::Ended)));
+        assert!(matches!(link.receive().await, Err(LinkError::Ended)));
+    }
+
+    #[test]
+    fn what_quic_says_is_told_as_what_it_means() {
+        let (own, remote) = (identity(2).public(), SocketAddr::from(([192, 0, 2, 7], 9)));
+        let ours = |code: u8| ConnectionError::TransportError(TransportErrorCode::crypto(code).into());
+        let theirs = |error_code| {
+            ConnectionError::ConnectionClosed(quinn::ConnectionClose {
+                error_code,
+                frame_type: None,
+                reason: Default::default(),
+            })
+        };
+        let alert = |code: u8| theirs(TransportErrorCode::crypto(code));
+        let application = |code: u32| {
+            ConnectionError::ApplicationClosed(quinn::ApplicationClose {
+                error_code: VarInt::from_u32(code),
+                reason: Default::default(),
+            })
+        };
+        let (connecting, accepting) = (Some(&own), None);
+        for (error, side, means) in [
+            (ours(alert::ACCESS_DENIED), connecting, "showed a key that is not trusted here"),
+            (ours(alert::HANDSHAKE_FAILURE), accepting, "showed no ed25519 key of its own"),
+            (ours(alert::BAD_CERTIFICATE), accepting, "showed no ed25519 key of its own"),
+            (ours(alert::UNSUPPORTED_CERTIFICATE), accepting, "showed no ed25519 key of its own"),
+            (ours(alert::DECRYPT_ERROR), accepting, "showed no ed25519 key of its own"),
+            (ours(alert::CERTIFICATE_REQUIRED), accepting, "showed no ed25519 key of its own"),
+            (ours(alert::NO_APPLICATION_PROTOCOL), accepting, "what answers there is not hearth"),
+            (ours(80), accepting, "the connection failed"),
+            (
+                ConnectionError::TransportError(TransportErrorCode::INTERNAL_ERROR.into()),
+                accepting,
+                "the connection failed",
+            ),
+            (alert(alert::ACCESS_DENIED), connecting, "does not trust this device's key"),
+            (alert(alert::ACCESS_DENIED), accepting, "showed a key that is not trusted here"),
+            (alert(alert::HANDSHAKE_FAILURE), connecting, "what answers there is not hearth"),
+            (alert(alert::CERTIFICATE_REQUIRED), connecting, "what answers there is not hearth"),
+            (alert(alert::NO_APPLICATION_PROTOCOL), connecting, "what answers there is not hearth"),
+            (theirs(TransportErrorCode::CONNECTION_REFUSED), connecting, "the other side is busy"),
+            (theirs(TransportErrorCode::INTERNAL_ERROR), connecting, "the connection failed"),
+            (application(Close::CannotKeep.code()), connecting, "the other side cannot write to its store"),
+            (application(77), connecting, "for reason 77"),
+            (ConnectionError::TimedOut, connecting, "nothing answers at 192.0.2.7:9"),
+            (ConnectionError::TimedOut, accepting, "the other side has fallen silent"),
+            (ConnectionError::VersionMismatch, connecting, "what answers there is not hearth"),
+            (ConnectionError::LocallyClosed, connecting, "the other side is gone"),
+            (ConnectionError::Reset, accepting, "the other side is gone"),
+            (ConnectionError::CidsExhausted, accepting, "the connection failed"),
+        ] {
+            let (said, told) = (error.to_string(), told(error, side, remote).to_string());
+            assert!(told.contains(means), "{said}: {told}");
+        }
+    }
+
+    #[test]
+    fn a_peer_on_this_machine_is_called_from_this_machine_alone() {
+        for (peer, from) in [
+            ("127.0.0.1:9", "127.0.0.1:0"),
+            ("192.0.2.7:9", "0.0.0.0:0"),
+            ("[::1]:9", "[::1]:0"),
+            ("[2001:db8::7]:9", "[::]:0"),
+        ] {
+            let address = |text: &str| text.parse::<SocketAddr>().expect("an address");
+            assert_eq!(source_for(address(peer)), address(from), "{peer}");
+        }
+    }
+
+    #[tokio::test]
+    async fn both_ends_of_a_link_know_one_channel_and_no_other_link_has_it() {
+        let (one, two) = (connected(ample()).await, connected(ample()).await);
+        assert_eq!(one.0.channel(), one.1.channel());
+        assert_eq!(two.0.channel(), two.1.channel());
+        assert_ne!(one.0.channel(), two.0.channel());
+    }
+
     fn identity(seed: u8) -> Identity {
         Identity::from_seed(&[seed; 32])
     }
 
     /// So ample that no limit passes on a slow machine; a test that waits for one to pass sets that one.
-    fn ample() -> Limits {
+    pub(crate) fn ample() -> Limits {
         let ample = Duration::from_secs(60);
         Limits { greeting: ample, frame: ample, idle: ample, ..Limits::default() }
     }
@@ -690,7 +688,7 @@ mod tests {
         listener.local_address().expect("bound")
     }
 
-    async fn connected(limits: Limits) -> (Link, Link) {
+    pub(crate) async fn connected(limits: Limits) -> (Link, Link) {
         let (coordinator, device) = (identity(1), identity(2));
         let listener = listening(&coordinator, [device.public()], limits);
         let at = address(&listener);

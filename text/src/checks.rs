@@ -323,4 +323,63 @@ mod tests {
             assert!(!check(bad), "{case}, spoilt");
         }
     }
+
+    #[test]
+    fn what_has_other_characters_or_another_length_proves_nothing() {
+        assert_eq!(mod97(b"DE 9".iter().copied()), None, "a space");
+        assert_eq!(mod97(b"de9".iter().copied()), mod97(b"DE9".iter().copied()), "small letters count as capitals");
+        assert!(iban(b"de89370400440532013000"), "an IBAN in small letters");
+        for (case, text) in [
+            ("a letter that base58 does not use", &b"1BvBMSEYstWetqTFn5Au4m4GFg7xJaNVO2"[..]),
+            ("too short", b"1BvBMSEYst"),
+            ("too long", &[b'1'; 121]),
+        ] {
+            assert!(!base58check(text), "{case}");
+        }
+        for (case, text) in [
+            ("no sign in between", &b"bcqw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4"[..]),
+            ("nothing before the sign", b"1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4"),
+            ("too little behind the sign", b"bc1qw508"),
+            ("a letter that bech32 does not use", b"bc1bw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4"),
+        ] {
+            assert!(!bech32(text), "{case}");
+        }
+        assert!(!mod11_10(b""), "no digits");
+    }
+
+    #[test]
+    fn cards_have_the_lengths_and_beginnings_of_their_issuers() {
+        // Luhn's last digit is put behind each.
+        let luhn_of = |body: &str| {
+            let with = |last: u8| [body.as_bytes(), &[last]].concat();
+            (b'0'..=b'9').map(with).find(|digits| luhn(digits)).expect("one of ten digits fits")
+        };
+        for (issuer, body, good) in [
+            ("Visa of 13", "411111111111", true),
+            ("Visa of 14", "4111111111111", false),
+            ("Visa of 19", "411111111111111111", true),
+            ("Mastercard", "510510510510510", true),
+            ("Mastercard of the 2 series", "222300004841001", true),
+            ("before the 2 series", "222000004841001", false),
+            ("Mir", "220000000000000", true),
+            ("enRoute", "20140000000000", true),
+            ("Maestro", "50180000000", true),
+            ("Diners of 14", "3056930902590", true),
+            ("Diners of 16", "365693090259012", true),
+            ("JCB", "353011133330000", true),
+            ("JCB of 15", "18000000000001", true),
+            ("3 of 13", "300000000000", false),
+            ("Discover", "601111111111111", true),
+            ("UnionPay", "620000000000000", true),
+            ("Maestro of 6", "63040000000", true),
+            ("RuPay", "817200000000000", true),
+            ("Troy", "979200000000000", true),
+            ("no issuer", "711111111111111", false),
+            ("too short", "4111111111", false),
+            ("too long", "4111111111111111111", false),
+        ] {
+            assert_eq!(card(&luhn_of(body)), good, "{issuer}");
+        }
+        assert!(!card(b"4444444444444444"), "one digit over and over");
+    }
 }

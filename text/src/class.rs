@@ -388,4 +388,34 @@ mod tests {
         assert_eq!(written, r#"{"password":1,"email":2}"#);
         assert_eq!(serde_json::from_str::<Counts>(&written).expect("what was written can be read"), counts);
     }
+
+    #[test]
+    fn counts_add_up_and_never_run_over() {
+        let mut counts = Counts::default();
+        assert!(counts.is_empty());
+        counts.add(Class::Email, u32::MAX);
+        counts.add(Class::Email, 1);
+        let mut other = Counts::default();
+        other.add(Class::Phone, 3);
+        other.merge(&counts);
+        assert_eq!([Class::Email, Class::Phone, Class::Iban].map(|class| other.of(class)), [u32::MAX, 3, 0]);
+        assert_eq!((other.total(), other.is_empty()), (u64::from(u32::MAX) + 3, false));
+    }
+
+    #[test]
+    fn a_class_is_read_by_its_name_and_an_unknown_one_is_refused_with_what_to_do() {
+        assert_eq!(serde_json::from_str::<Class>("\"iban\"").expect("a class"), Class::Iban);
+        assert_eq!(serde_json::to_string(&Class::Iban).expect("a word"), "\"iban\"");
+        assert_eq!(Class::Iban.to_string(), "iban");
+        let refused = serde_json::from_str::<Class>("\"ibn\"").expect_err("a slip");
+        assert!(refused.to_string().contains("`ibn` is not a redaction class; `hearth redact --help` lists them"));
+        assert_eq!(Class::named("ibn"), None);
+    }
+
+    #[test]
+    fn secrets_come_first_so_that_they_name_the_mark() {
+        let secrets = Class::ALL.iter().take_while(|class| class.is_secret()).count();
+        assert!(secrets > 0 && Class::ALL[secrets..].iter().all(|class| !class.is_secret()));
+        assert!(Class::ALL.is_sorted());
+    }
 }

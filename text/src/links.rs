@@ -116,9 +116,12 @@ pub(crate) fn find_email(text: &[u8], at: usize) -> Option<(usize, usize)> {
         return None;
     }
     let host = &text[at + 1..];
-    if host.first() == Some(&b'[') {
-        let close = memchr::memchr(b']', &host[..host.len().min(50)])?;
-        return (close > 6 && host[1].is_ascii_digit()).then_some((start, at + 2 + close));
+    if let Some(literal) = host.strip_prefix(b"[") {
+        // `bob@[192.0.2.7]`, `bob@[IPv6:2001:db8::7]` (RFC 5321 §4.1.3).
+        let close = memchr::memchr(b']', &literal[..literal.len().min(52)])?;
+        let address = literal[..close].strip_prefix(b"IPv6:").unwrap_or(&literal[..close]);
+        let known = std::str::from_utf8(address).is_ok_and(|address| address.parse::<IpAddr>().is_ok());
+        return known.then_some((start, at + 3 + close));
     }
     let n = host
         .iter()

@@ -222,3 +222,230 @@ fn nothing_prints_what_it_holds() {
     );
     assert_eq!(printed, "Raw(19 bytes) Redacted(24 bytes, 1 hidden) Stream(19 bytes held)");
 }
+
+#[test]
+fn a_key_file_of_putty_is_hidden_through_its_last_line() {
+    let file = "PuTTY-User-Key-File-3: ssh-ed25519\nEncryption: none\nComment: bob\nPublic-Lines: 1\nAAAAC3NzaC1lZDI1\nPrivate-Lines: 1\nk3J9fhTq0Lx8vRz3\n";
+    table(&[
+        ("whole", &format!("a\n{file}Private-MAC: 4f9a0c3be17d\nb"), "a\n[private_key]\nb"),
+        ("at the end of the text", &format!("a\n{file}Private-MAC: 4f9a0c3be17d"), "a\n[private_key]"),
+        ("cut off", &format!("a\n{file}"), "a\n[private_key]"),
+    ]);
+}
+
+#[test]
+fn stored_passwords_are_known_by_the_names_of_their_hashes() {
+    let salt = "Fq3kzL0aFq3kzL0a";
+    let sum = "k3J9fhTq0Lx8vRz3Wm5Yc7Bn2Pd6Gs4Ha1EeUu";
+    for name in [
+        "1",
+        "2a",
+        "2b",
+        "2x",
+        "2y",
+        "5",
+        "6",
+        "y",
+        "gy",
+        "md5",
+        "sha1",
+        "apr1",
+        "argon2id",
+        "pbkdf2-sha256",
+        "scrypt",
+        "bcrypt-sha256",
+        "krb5tgs",
+        "NETNTLMv2",
+        "DCC2",
+    ] {
+        let text = format!("hash ${name}${salt}${sum} end");
+        assert_eq!(redacted(&text), "hash [password_hash] end", "{name}");
+    }
+    for (case, text) in [
+        ("a name that is none", format!("cost $7a${salt}${sum} end")),
+        ("too short", format!("hash $6${salt}$k3J9fhTq end")),
+        ("no second sign", format!("hash $6{sum} end")),
+    ] {
+        assert_eq!(redacted(&text), text, "{case}");
+    }
+}
+
+#[test]
+fn a_password_in_a_link_is_hidden_and_what_stands_for_one_stays() {
+    table(&[
+        (
+            "a password with what should have been escaped",
+            "redis://app:fern#22lake@cache.lake.test/0",
+            "redis://app:[connection_string]@cache.lake.test/0",
+        ),
+        (
+            "a token alone",
+            "https://k3J9fhTq0Lx8vRz3Wm5Y@git.lake.test/a.git",
+            "https://[connection_string]@git.lake.test/a.git",
+        ),
+        (
+            "a token before an empty password",
+            "https://k3J9fhTq0Lx8vRz3Wm5Y:@git.lake.test/a.git",
+            "https://[connection_string]:@git.lake.test/a.git",
+        ),
+    ]);
+    for (case, text) in [
+        ("a port and a path with a sign", "http://lake.test:8080/a@b"),
+        ("a user alone", "https://bob@git.lake.test/a.git"),
+        ("a user before an empty password", "https://bob:@git.lake.test/a.git"),
+        ("a sample", "postgres://app:password@db/shop"),
+        ("too short for one", "postgres://app:abc@db/shop"),
+        ("a mask", "postgres://app:****@db/shop"),
+        ("a variable", "postgres://app:$DB_PASS@db/shop"),
+        ("a variable of Windows", "postgres://app:%DBPASS%@db/shop"),
+        ("a template", "postgres://app:{{pass}}@db/shop"),
+        ("braces", "postgres://app:{pass}@db/shop"),
+        ("brackets", "postgres://app:[pass]@db/shop"),
+        ("a substitution", "postgres://app:$(pass)@db/shop"),
+    ] {
+        assert_eq!(redacted(text), text, "{case}");
+    }
+}
+
+#[test]
+fn an_email_address_is_one_by_its_two_halves() {
+    table(&[
+        ("after an escape", r"a\nbob@lake.test", r"a\n[email]"),
+        ("at an address in brackets", "mail bob@[192.0.2.7] now", "mail [email] now"),
+        ("at an address of the sixth version", "mail bob@[IPv6:2001:db8::7] now", "mail [email] now"),
+        ("a quoted name", "mail \"bob lake\"@lake.test now", "mail [email] now"),
+        ("at the end of a sentence", "mail bob@lake.test.", "mail [email]."),
+        ("in a query", "?to=bob@lake.test&x=1", "?to=[email]&x=1"),
+    ]);
+    for (case, text) in [
+        ("no host", "bob@lake"),
+        ("no name", "see @lake.test"),
+        ("a name that ends in a dot", "bob.@lake.test"),
+        ("two dots in the name", "bo..b@lake.test"),
+        ("two dots in the host", "bob@lake..test"),
+        ("brackets without an address", "bob@[lake] now"),
+        ("brackets with more than an address", "bob@[0\nnext line] now"),
+        ("brackets that do not close", "bob@[192.0.2.7 now"),
+        ("a density", "icon@2x.png"),
+    ] {
+        assert_eq!(redacted(text), text, "{case}");
+    }
+}
+
+#[test]
+fn an_address_says_where_somebody_is_unless_it_is_nobodys() {
+    table(&[
+        ("at the end of a sentence", "from 8.8.8.8.", "from [ip]."),
+        ("a network", "from 8.8.8.0/24 on", "from [ip] on"),
+        ("no length of a network", "from 8.8.8.8/99 on", "from [ip]/99 on"),
+        ("the sixth version", "from 2606:4700:4700::1111 on", "from [ip] on"),
+        ("a network of the sixth version", "from 2606:4700::/32 on", "from [ip] on"),
+        ("with a zone", "from 2606:4700:4700::1111%eth0 on", "from [ip] on"),
+        ("within the sixth version", "from ::ffff:8.8.8.8 on", "from [ip] on"),
+    ]);
+    for text in [
+        "10.1.2.3",
+        "192.168.1.2",
+        "172.16.0.1",
+        "127.0.0.1",
+        "169.254.1.1",
+        "255.255.255.255",
+        "192.0.2.1",
+        "0.0.0.0",
+        "224.0.0.1",
+        "0.1.2.3",
+        "240.0.0.1",
+        "100.64.0.1",
+        "198.18.0.1",
+        "::1",
+        "::",
+        "ff02::1",
+        "fd00::1",
+        "fe80::1",
+        "2001:db8::1",
+        "::ffff:10.0.0.1",
+    ] {
+        assert_eq!(redacted(&format!("from {text} on")), format!("from {text} on"), "nobody's, or one's own");
+    }
+    for (case, text) in [
+        ("a part too great", "from 8.8.8.256 on"),
+        ("five parts", "from 8.8.8.8.8 on"),
+        ("a letter behind it", "from 8.8.8.8a on"),
+        ("a name before it", "host_8.8.8.8 on"),
+        ("a release", "firmware 8.8.8.8 of"),
+        ("a time", "at 10:12:13 on"),
+        ("a path in a program", "std::a::b"),
+    ] {
+        assert_eq!(redacted(text), text, "{case}");
+    }
+}
+
+#[test]
+fn the_default_policy_is_the_standard_one_and_rules_say_which_they_have() {
+    assert_eq!(Policy::default(), Policy::STANDARD);
+    for policy in [Policy::STANDARD, Policy::ALL, Policy::SECRETS] {
+        assert_eq!(Rules::with_policy(policy).policy(), policy);
+    }
+    assert_eq!(Rules::standard().policy(), Policy::STANDARD);
+}
+
+#[test]
+fn redacted_text_comes_back_from_the_store_and_is_what_is_sealed() {
+    use hearth_core::seal::Plain;
+    let redacted = Rules::standard().redact(Raw::new("mail alice@example.org"));
+    let stored = String::from_utf8(redacted.plain().to_vec()).expect("text");
+    assert_eq!(stored, "mail [email]");
+    let back = hearth_text::Redacted::from_store(stored);
+    assert_eq!((back.as_str(), back.counts().is_empty()), ("mail [email]", true), "counts are kept elsewhere");
+    assert_eq!((Raw::new("").is_empty(), Raw::new("a").is_empty(), Raw::new("ab").len()), (true, false, 2));
+}
+
+#[test]
+fn phone_numbers_are_read_with_their_extensions_and_in_the_forms_of_their_countries() {
+    table(&[
+        ("an extension", "call (555) 201-0143 ext. 22 today", "call [phone] today"),
+        ("an extension by its sign", "call 555-201-0143 x22 today", "call [phone] today"),
+        ("no extension", "call 555-201-0143 x today", "call [phone] x today"),
+        ("an international prefix", "call 0049 30 901820 today", "call [phone] today"),
+        ("in one piece after its word", "phone: 5552010143", "phone: [phone]"),
+        ("a country's own form", "call 030 901820 today", "call [phone] today"),
+    ]);
+    for text in ["from 1999-2004", "1000 2000 3000 4000", "90210-1234", "id 1234567"] {
+        assert_eq!(redacted(text), text);
+    }
+}
+
+#[test]
+fn a_password_given_to_a_command_is_hidden_however_the_command_takes_it() {
+    table(&[
+        ("joined to its flag", "sqlcmd -S db -Pfern22Lake -Q x", "sqlcmd -S db -P[password] -Q x"),
+        ("behind its flag", "redis-cli -a fern22Lake ping", "redis-cli -a [password] ping"),
+        ("quoted", "zip -P 'fern 22 lake' a.zip b", "zip -P '[password]' a.zip b"),
+        ("joined and quoted", "mysql -u app -p'fern22lake' shop", "mysql -u app -p'[password]' shop"),
+        ("joined in double quotes", "mysql -u app -p\"fern 22 lake\" shop", "mysql -u app -p\"[password]\" shop"),
+        ("on the next line", "sshpass \\\n  -p fern22lake ssh pi@nas", "sshpass \\\n  -p [password] ssh pi@nas"),
+        ("behind a percent sign", "smbclient //nas/a -U bo%fern22lake", "smbclient //nas/a -U bo%[password]"),
+        ("with the user", "curl -u robert:fern22Lake https://lake.test", "curl -u [auth_header] https://lake.test"),
+        (
+            "behind an equals sign",
+            "wget --user=bo:fern22lake https://lake.test",
+            "wget --user=bo:[password] https://lake.test",
+        ),
+        ("joined with the user", "curl -ubo:fern22lake https://lake.test", "curl -ubo:[password] https://lake.test"),
+        ("beside the user", r"net use Z: \\nas\a /user:bob fern22lake", r"net use Z: \\nas\a /user:bob [password]"),
+        ("piped in", "printf fern22lake | sudo --stdin reboot", "printf [password] | sudo --stdin reboot"),
+    ]);
+    for (case, text) in [
+        ("a flag alone asks", "mysql -u app -p shop"),
+        ("another flag", "mysql -port=3306 shop"),
+        ("a variable", "curl -u $USER:$PASS https://lake.test"),
+        ("a user alone", "curl -u bob https://lake.test"),
+        ("nothing behind the flag", "curl -u"),
+        ("another flag behind it", "redis-cli -a --raw"),
+        ("inside another word", "my-curl -u bo:fern22lake.test"),
+        ("sudo that asks nobody", "echo fern22lake | sudo reboot"),
+        ("sudo without a pipe", "echo fern22lake; sudo -S reboot"),
+    ] {
+        assert_eq!(redacted(text), text, "{case}");
+    }
+}

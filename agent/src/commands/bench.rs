@@ -55,10 +55,13 @@ pub enum Bench {
     /// One of the two devices
     #[command(hide = true)]
     FederationEnd {
+        /// Its data folder
         #[arg(long)]
         folder: PathBuf,
+        /// How many segments there are in all
         #[arg(long)]
         segments: u64,
+        /// Where the other listens; it listens itself when absent
         #[arg(long)]
         to: Option<std::net::SocketAddr>,
     },

@@ -84,13 +84,27 @@ pub(crate) enum Standing {
     Unheard,
 }
 
+impl From<LinkError> for NotJoined {
+    fn from(error: LinkError) -> Self {
+        match error {
+            LinkError::Refused(_) => Self::Closed,
+            other => Self::Link(other),
+        }
+    }
+}
+
 /// Why a node could not join.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NotJoined {
     #[error("there is no address for `{0}`; write it as `host:port`, as `hearth fleet invite` shows it")]
     NoAddress(String),
     #[error(transparent)]
-    Link(#[from] LinkError),
+    Link(LinkError),
+    #[error(
+        "no join code is open there any more: it was used, its ten minutes are over, or hearth was started anew since; make a new one with \
+         `hearth fleet invite`"
+    )]
+    Closed,
     #[error(transparent)]
     Code(#[from] hearth_core::fleet::invite::WrongKey),
     #[error("the device that answered said no: {0}")]

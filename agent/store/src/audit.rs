@@ -164,4 +164,36 @@ mod tests {
         let (entries, broken) = log.read().expect("read");
         assert_eq!((entries.len(), broken), (4, None), "a torn entry was never acknowledged");
     }
+
+    #[test]
+    fn an_audit_log_shows_how_long_it_is_and_nothing_it_says() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let mut log = open(dir.path());
+        let event = Event::Denied { reason: "heron".into(), count: 3 };
+        let entry = log.append(Moment::from_millis(1), event).expect("written");
+        assert_eq!(format!("{log:?}"), "AuditLog(1 entries)");
+        assert_eq!(log.read().expect("read"), (vec![entry], None));
+        let bytes = fs::read(dir.path().join("log")).expect("read");
+        assert!(!bytes.windows(5).any(|window| window == b"heron"), "nor does its file");
+        let other = AuditLog::open(dir.path(), SPACE, &SpaceKey::from_bytes([3; 32])).expect("opened");
+        let (entries, broken) = other.read().expect("read");
+        assert_eq!(entries, [], "with another key");
+        assert!(broken.is_some_and(|why| why.starts_with("audit entry 0 ")));
+    }
+
+    #[test]
+    fn an_entry_of_another_log_is_named_though_it_opens() {
+        let (ours, theirs) = [(); 2].map(|()| tempfile::tempdir().expect("a temporary folder")).into();
+        open(ours.path()).append(Moment::from_millis(1), Event::Stopped).expect("written");
+        let mut log = open(theirs.path());
+        for n in 0..2 {
+            log.append(Moment::from_millis(n), Event::Exported { items: n }).expect("written");
+        }
+        let path = ours.path().join("log");
+        let foreign = fs::read(theirs.path().join("log")).expect("read");
+        fs::write(&path, [fs::read(&path).expect("read"), foreign].concat()).expect("written");
+        let (entries, broken) = open(ours.path()).read().expect("read");
+        assert_eq!(entries.len(), 3);
+        assert!(broken.is_some_and(|why| why.starts_with("audit entry 1 ")), "where the first foreign one stands");
+    }
 }

@@ -287,4 +287,68 @@ mod tests {
         assert!(try_with(&swapped, &KEY).is_err(), "two blocks swapped");
         assert!(try_with(&good, &KEY).is_ok(), "and as it was written");
     }
+
+    #[test]
+    fn each_cipher_opens_what_it_sealed_in_its_place_and_nothing_else() {
+        for code in [1, 2] {
+            let cipher = Cipher::new(code, &KEY, &[5; 32]).expect("a known cipher");
+            let sealed = cipher.seal(7, false, b"a heron");
+            assert_eq!(cipher.open(7, false, &sealed).expect("as sealed"), b"a heron", "{code}");
+            assert!(cipher.open(8, false, &sealed).is_err(), "{code}: another number");
+            assert!(cipher.open(7, true, &sealed).is_err(), "{code}: marked as the last");
+            let other = Cipher::new(3 - code, &KEY, &[5; 32]).expect("a known cipher");
+            assert!(other.open(7, false, &sealed).is_err(), "{code}: the other cipher");
+            let salted = Cipher::new(code, &KEY, &[6; 32]).expect("a known cipher");
+            assert!(salted.open(7, false, &sealed).is_err(), "{code}: another file's salt");
+        }
+        assert!(Cipher::new(3, &KEY, &[5; 32]).is_err(), "an unknown cipher");
+        assert!([1, 2].contains(&Cipher::best()));
+    }
+
+    #[test]
+    fn a_file_from_a_processor_without_aes_is_read_all_the_same() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let (path, bytes) = (dir.path().join("file"), vec![9; PLAIN + 17]);
+        let mut file = File::create(&path).expect("created");
+        file.write_all(&[&MAGIC[..], &[2], &[5; 32]].concat()).expect("written");
+        let cipher = Cipher::new(2, &KEY, &[5; 32]).expect("a known cipher");
+        let mut writer = BlockWriter { file, cipher, block: Vec::new(), number: 0 };
+        writer.write_all(&bytes).and_then(|()| writer.flush()).expect("written");
+        assert_eq!(format!("{writer:?}"), "BlockWriter(block 1)", "it shows how far it is and no key");
+        writer.finish().expect("finished");
+        let read = BlockFile::open(&path, &KEY).expect("opened");
+        assert_eq!(read.read(0..bytes.len()).expect("read"), bytes);
+        assert!(!read.is_empty());
+        assert_eq!(format!("{read:?}"), format!("BlockFile({}, {} bytes)", path.display(), bytes.len()));
+    }
+
+    #[test]
+    fn what_is_no_finished_file_of_ours_is_damaged_and_says_what_to_do() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let (path, _) = file(dir.path(), 0);
+        let good = std::fs::read(&path).expect("the file");
+        assert!(BlockFile::open(&path, &KEY).expect("opened").is_empty(), "it holds nothing");
+        let with = |at: usize, byte: u8| {
+            let mut bytes = good.clone();
+            bytes[at] = byte;
+            bytes
+        };
+        for (case, bytes) in [
+            ("nothing", vec![]),
+            ("half a header", good[..HEADER / 2].to_vec()),
+            ("a header alone: it was never finished", good[..HEADER].to_vec()),
+            ("less than a tag", good[..HEADER + TAG - 1].to_vec()),
+            ("another kind of file", with(0, b'H')),
+            ("another format", with(6, 1)),
+            ("an unknown cipher", with(7, 3)),
+            ("another salt", with(8, good[8] ^ 1)),
+        ] {
+            std::fs::write(&path, bytes).expect("written");
+            let refused = BlockFile::open(&path, &KEY).expect_err(case);
+            assert_eq!(refused.kind(), io::ErrorKind::InvalidData, "{case}");
+            assert!(refused.to_string().ends_with("run `hearth state rebuild`"), "{case}: {refused}");
+        }
+        let absent = BlockFile::open(&dir.path().join("absent"), &KEY).expect_err("there is none");
+        assert_eq!(absent.kind(), io::ErrorKind::NotFound);
+    }
 }

@@ -174,7 +174,7 @@ pub fn disk_usage(path: &Path) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::MetadataExt;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
     use super::*;
 
@@ -218,5 +218,80 @@ mod tests {
         fs::write(home.path().join("file"), "x").expect("written");
         let error = Folder::open(&home.path().join("file/data")).expect_err("a file is no folder");
         assert!(error.to_string().contains("cannot be written"), "{error}");
+    }
+
+    #[test]
+    fn a_format_that_never_was_is_damage() {
+        let home = tempfile::tempdir().expect("a temporary folder");
+        drop(Folder::open(home.path()).expect("an empty folder becomes ours"));
+        for format in ["hearth-data 0\n", "hearth-data -1\n", "hearth-data \n", ""] {
+            fs::write(home.path().join("schema"), format).expect("written");
+            assert!(matches!(Folder::open(home.path()), Err(StoreError::Damaged(_))), "{format:?}");
+        }
+        fs::write(home.path().join("schema"), "hearth-data 1\n").expect("written");
+        assert_eq!(Folder::open(home.path()).expect("ours").root(), home.path());
+    }
+
+    #[test]
+    fn a_folder_where_no_room_can_be_set_aside_is_used_without() {
+        let home = tempfile::tempdir().expect("a temporary folder");
+        drop(Folder::open(home.path()).expect("created"));
+        let reserve = home.path().join("reserve");
+        let _ = fs::remove_file(&reserve);
+        fs::create_dir(&reserve).expect("in the way");
+        let folder = Folder::open(home.path()).expect("used all the same");
+        assert!(!folder.release_reserve() && reserve.is_dir());
+    }
+
+    #[test]
+    fn a_file_is_written_whole_or_stays_as_it_was() {
+        let home = tempfile::tempdir().expect("a temporary folder");
+        let (path, temporary) = (home.path().join("file"), home.path().join("file.new"));
+        write_atomic(&path, b"old").expect("written");
+        std::os::unix::fs::symlink("/dev/full", &temporary).expect("linked");
+        let full = write_atomic(&path, b"new").expect_err("there is no room");
+        assert!(full.is_full(), "{full}");
+        assert_eq!((fs::read(&path).expect("read"), temporary.exists()), (b"old".to_vec(), false), "nothing is left");
+        write_atomic(&path, b"new").expect("there is room");
+        assert_eq!(fs::read(&path).expect("read"), b"new");
+        assert_eq!(fs::metadata(&path).expect("there").mode() & 0o777, 0o600);
+
+        let folder = home.path().join("folder");
+        fs::create_dir(&folder).expect("made");
+        let refused = write_atomic(&folder, b"new").expect_err("a folder stands there");
+        assert!(matches!(refused, StoreError::Io { what: "writing a file of the data folder", .. }), "{refused}");
+        assert!(folder.is_dir() && !home.path().join("folder.new").exists(), "nothing is left");
+    }
+
+    #[test]
+    fn a_folder_that_must_not_be_written_is_said_so() {
+        let home = tempfile::tempdir().expect("a temporary folder");
+        fs::set_permissions(home.path(), fs::Permissions::from_mode(0o500)).expect("closed");
+        if File::create(home.path().join("file")).is_ok() {
+            eprintln!("skipped: this user may write anywhere");
+            return;
+        }
+        let refused = write_atomic(&home.path().join("file"), b"x").expect_err("it must not");
+        assert!(matches!(refused, StoreError::ReadOnly { .. }), "{refused}");
+        assert!(Folder::open(home.path()).is_err_and(|why| why.to_string().contains("make the folder writable")));
+    }
+
+    #[test]
+    fn the_room_a_folder_takes_is_that_of_all_files_below_it() {
+        let home = tempfile::tempdir().expect("a temporary folder");
+        fs::create_dir_all(home.path().join("a/b")).expect("made");
+        for (name, bytes) in [("one", 10), ("a/two", 200), ("a/b/three", 3_000)] {
+            fs::write(home.path().join(name), vec![0; bytes]).expect("written");
+        }
+        std::os::unix::fs::symlink(home.path(), home.path().join("a/round")).expect("linked");
+        let link = fs::symlink_metadata(home.path().join("a/round")).expect("there").len();
+        assert_eq!(disk_usage(home.path()), 3_210 + link, "and a link is not followed");
+        assert_eq!(disk_usage(&home.path().join("a/two")), 200, "a file");
+        assert_eq!(disk_usage(&home.path().join("absent")), 0);
+    }
+
+    #[test]
+    fn a_disk_that_cannot_be_asked_is_not_called_full() {
+        assert!(!is_disk_full(Path::new("/nowhere/at/all")));
     }
 }

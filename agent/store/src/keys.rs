@@ -260,4 +260,49 @@ mod tests {
         fs::write(&path, &bytes).expect("damaged");
         assert!(matches!(keys.reader().get(first, SPACE, document(1)), Err(StoreError::Damaged(_))));
     }
+
+    #[test]
+    fn a_key_is_given_for_its_own_document_and_space_only() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let root = SpaceKey::from_bytes([7; 32]);
+        let mut keys = Keys::open(dir.path().into(), root).expect("opened");
+        let (_, slot) = keys.create(SPACE, document(1));
+        keys.sync().expect("written");
+        let reader = keys.reader();
+        let other = reader.get(slot, SPACE, document(2)).expect_err("another document");
+        assert!(matches!(other, StoreError::Damaged("a page of document keys")), "{other}");
+        let other = reader.get(slot, SpaceId::from_bytes([2; 16]), document(1)).expect_err("another space");
+        assert!(matches!(other, StoreError::Damaged("a page of document keys")), "{other}");
+        let theirs = KeyReader { root: SpaceKey::from_bytes([8; 32]), ..reader.clone() };
+        assert!(matches!(theirs.get(slot, SPACE, document(1)), Err(StoreError::Sealed(_))), "another node");
+        let beyond = reader.get(Slot { index: 1, ..slot }, SPACE, document(1)).expect_err("nothing is there");
+        assert!(matches!(beyond, StoreError::Io { what: "reading document keys", .. }), "{beyond}");
+        let no_page = reader.get(Slot { page: 9, index: 0 }, SPACE, document(1)).expect_err("no such page");
+        assert!(matches!(no_page, StoreError::Io { what: "reading document keys", .. }), "{no_page}");
+    }
+
+    #[test]
+    fn a_full_page_is_followed_by_the_next_and_no_key_shows_itself() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let root = SpaceKey::from_bytes([171; 32]);
+        let mut keys = Keys::open(dir.path().into(), root).expect("opened");
+        keys.counts[0] = PAGE_KEYS;
+        let (_, slot) = keys.create(SPACE, document(1));
+        assert_eq!(slot, Slot { page: 1, index: 0 });
+        keys.counts.fill(PAGE_KEYS);
+        let (_, slot) = keys.create(SPACE, document(2));
+        assert_eq!(slot, Slot { page: 0, index: 4096 }, "when all are full, each takes twice as many");
+        assert!(!format!("{:?}", keys.reader()).contains("171"));
+    }
+
+    #[test]
+    fn what_is_beyond_a_page_is_erased_already() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let mut keys = Keys::open(dir.path().into(), SpaceKey::from_bytes([7; 32])).expect("opened");
+        let (key, slot) = keys.create(SPACE, document(1));
+        keys.erase([Slot { index: 5, ..slot }]).expect("there is nothing to do");
+        assert_eq!(keys.reader().get(slot, SPACE, document(1)).expect("read"), Some(key), "its neighbour stays");
+        let refused = keys.erase([Slot { page: 9, index: 0 }]).expect_err("no such page");
+        assert!(matches!(refused, StoreError::Io { what: "reading document keys", .. }), "{refused}");
+    }
 }

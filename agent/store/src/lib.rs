@@ -91,3 +91,50 @@ impl StoreError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_error_says_what_to_do() {
+        let folder = || PathBuf::from("/data");
+        for (error, says) in [
+            (StoreError::InUse(folder()), "another hearth is using /data; ask it instead"),
+            (
+                StoreError::Newer { folder: folder(), found: 9 },
+                "(format 9, this one knows 1); update hearth on this node",
+            ),
+            (StoreError::NotOurs(folder()), "name another with `--data`"),
+            (StoreError::Full { what: "the log" }, "no space is left for the log; free some disk space"),
+            (
+                StoreError::ReadOnly { path: folder(), cause: io::ErrorKind::PermissionDenied.into() },
+                "/data cannot be written (permission denied); make the folder writable",
+            ),
+            (StoreError::Damaged("the state"), "the state is damaged; run `hearth doctor`"),
+            (StoreError::NoKeys(folder()), "put `identity/` back from your backup"),
+            (hearth_core::segment::BadSegment::OtherRoot.into(), "damaged or forged"),
+            (hearth_core::seal::DoesNotOpen.into(), "do not open with this key"),
+        ] {
+            assert!(error.to_string().contains(says), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_of_the_system_is_a_full_disk_or_is_named_with_its_cause() {
+        for (kind, full) in [
+            (io::ErrorKind::StorageFull, true),
+            (io::ErrorKind::QuotaExceeded, true),
+            (io::ErrorKind::NotFound, false),
+            (io::ErrorKind::PermissionDenied, false),
+        ] {
+            let error = StoreError::io("writing a letter")(kind.into());
+            assert_eq!(error.is_full(), full, "{kind}");
+            if !full {
+                assert_eq!(error.to_string(), "writing a letter failed");
+                let cause = std::error::Error::source(&error).expect("a cause");
+                assert_eq!(cause.to_string(), io::Error::from(kind).to_string());
+            }
+        }
+    }
+}

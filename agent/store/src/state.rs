@@ -375,4 +375,121 @@ mod tests {
         let refused = State::open(&path, SPACE, &SpaceKey::from_bytes([2; 32]), NOW);
         assert!(matches!(refused, Err(StoreError::Newer { found, .. }) if found == SCHEMA + 1));
     }
+
+    #[test]
+    fn a_batch_removes_and_replaces_and_names_are_kept_as_hashes() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let path = dir.path().join("state");
+        let state = filled(&path);
+        assert_eq!([Tree::Item, Tree::Chunk, Tree::Job].map(|tree| state.count(tree)), [2, 1, 0]);
+        let mut batch = Batch::default();
+        assert!(batch.is_empty());
+        batch.remove(Tree::Item, b"a");
+        batch.put_raw(Tree::Item, b"b".to_vec(), Some(minicbor::to_vec("replaced").expect("memory")));
+        batch.put_raw(Tree::Chunk, b"a".to_vec(), None);
+        for tree in [Tree::Name, Tree::External] {
+            batch.put(tree, b"/home/heron", &"named");
+        }
+        assert!(!batch.is_empty());
+        state.apply(batch).expect("applied");
+        let items: Vec<(Vec<u8>, String)> = state.iter(Tree::Item).map(|entry| entry.expect("read")).collect();
+        assert_eq!(items, [(b"b".to_vec(), "replaced".to_owned())]);
+        assert_eq!(state.count(Tree::Chunk), 0);
+        for tree in [Tree::Name, Tree::External] {
+            assert_eq!(state.get::<String>(tree, b"/home/heron").expect("read").as_deref(), Some("named"));
+            assert_eq!(state.get::<String>(tree, b"/home/hero").expect("read"), None);
+            assert_eq!(state.count(tree), 1);
+        }
+        let keys: Vec<_> = state.db.iter().keys().map(|key| key.expect("read")).collect();
+        assert!(!keys.iter().any(|key| key.windows(5).any(|window| window == b"heron")), "{keys:?}");
+        assert_eq!(format!("{state:?}"), format!("State({} records)", keys.len()));
+    }
+
+    #[test]
+    fn a_cleared_state_is_empty_and_of_this_format() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let path = dir.path().join("state");
+        let state = filled(&path);
+        state.clear().expect("cleared");
+        assert_eq!([Tree::Item, Tree::Chunk].map(|tree| state.count(tree)), [0, 0]);
+        drop(state);
+        let state = open(&path);
+        assert_eq!((state.notices(), state.count(Tree::Item)), (&[][..], 0), "opened as it is");
+    }
+
+    #[test]
+    fn a_record_that_is_not_what_was_written_under_this_key_is_damaged() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let state = filled(&dir.path().join("state"));
+        let (a, b) = (state.key(Tree::Item, b"a"), state.key(Tree::Item, b"b"));
+        let good = state.db.get(&a).expect("read").expect("there");
+        let mut flipped = good.to_vec();
+        flipped[30] ^= 1;
+        for (case, sealed) in [
+            ("a flipped bit", flipped),
+            ("cut short", good[..23].to_vec()),
+            ("another's", state.db.get(&b).expect("read").expect("there").to_vec()),
+        ] {
+            state.db.insert(&a, sealed).expect("written");
+            let refused = state.get::<String>(Tree::Item, b"a").expect_err(case);
+            assert!(matches!(refused, StoreError::Damaged("a record of the state")), "{case}: {refused}");
+            assert!(state.iter::<String>(Tree::Item).any(|entry| entry.is_err()), "{case}, among all");
+        }
+        state.db.insert(&a, good).expect("put back");
+        assert!(state.get::<u64>(Tree::Item, b"a").is_err(), "read as another kind of thing");
+        assert!(state.get::<String>(Tree::Item, b"a").is_ok(), "and as it was written");
+    }
+
+    #[test]
+    fn only_the_newest_states_that_were_set_aside_are_kept() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let path = dir.path().join("state");
+        for at in 1..=4 {
+            fs::create_dir(&path).and_then(|()| fs::write(path.join("db"), [at; 9])).expect("made");
+            set_aside(&path, Moment::from_millis(u64::from(at))).expect("set aside");
+            assert!(!path.exists());
+        }
+        let kept: Vec<PathBuf> = asides(&path).expect("listed");
+        assert_eq!(kept, [3, 4].map(|at| path.with_extension(format!("corrupt-{at}"))));
+        let refused = set_aside(&path, NOW).expect_err("there is none");
+        assert!(matches!(refused, StoreError::Io { what: "setting a damaged state aside", .. }), "{refused}");
+    }
+
+    #[test]
+    fn what_sled_says_is_told_as_no_room_or_as_damage() {
+        let full = from_sled(sled::Error::Io(std::io::ErrorKind::StorageFull.into()));
+        assert_eq!((full.is_full(), full.to_string().contains("for writing the state")), (true, true), "{full}");
+        let other = from_sled(sled::Error::Io(std::io::ErrorKind::BrokenPipe.into()));
+        assert!(matches!(other, StoreError::Io { what: "writing the state", .. }), "{other}");
+        let damaged = from_sled(sled::Error::Corruption { at: None, bt: () });
+        assert!(matches!(damaged, StoreError::Damaged("the state")), "{damaged}");
+    }
+
+    #[test]
+    fn whatever_byte_is_flipped_a_state_opens_and_says_nothing_that_was_not_written() {
+        let home = tempfile::tempdir().expect("a temporary folder");
+        let (whole, path) = (home.path().join("whole"), home.path().join("state"));
+        drop(filled(&whole));
+        for name in ["db", "conf"] {
+            let good = fs::read(whole.join(name)).expect("read");
+            for at in (0..good.len()).step_by(11) {
+                let _ = fs::remove_dir_all(&path);
+                fs::create_dir(&path).expect("made");
+                for file in ["db", "conf"] {
+                    fs::copy(whole.join(file), path.join(file)).expect("copied");
+                }
+                let mut bytes = good.clone();
+                bytes[at] ^= 1;
+                fs::write(path.join(name), bytes).expect("damaged");
+                let state = open(&path);
+                let first = state.get::<String>(Tree::Item, b"a");
+                let true_or_gone = match &first {
+                    Ok(Some(text)) => text == "a heron stood in the reeds",
+                    Ok(None) | Err(StoreError::Damaged(_)) => true,
+                    Err(_) => false,
+                };
+                assert!(true_or_gone, "{name} at {at}: {first:?}");
+            }
+        }
+    }
 }

@@ -182,6 +182,18 @@ mod tests {
         })
     }
 
+    #[test]
+    fn what_is_longer_than_any_state_or_newer_is_not_read() {
+        assert_eq!(Set::decode(&vec![0; BYTES_MAX + 1]), Err(BadState::Malformed));
+        let empty = Map::default().encode();
+        let mut newer = empty.clone();
+        newer[1] = VERSION + 1;
+        let refused = Map::decode(&newer).expect_err("it is newer");
+        assert_eq!(refused, BadState::Newer(2));
+        assert!(refused.to_string().ends_with("update hearth on this node"), "{refused}");
+        assert_eq!(Set::decode(&empty), Err(BadState::Malformed), "a state of another kind");
+    }
+
     proptest! {
         #[test]
         fn what_both_know_is_known_to_each_and_what_either_knows_includes_each(a in seen(), b in seen()) {

@@ -246,6 +246,17 @@ mod tests {
         assert!(!behind.contains(b"tax"), "who had it hears that it is gone");
     }
 
+    #[test]
+    fn a_place_that_a_liar_used_twice_holds_the_greater_element_everywhere() {
+        let (mut ours, mut theirs) = (Set::default(), Set::default());
+        let one = ours.add(dot(1, 0), b"tax").expect("short");
+        let two = theirs.add(dot(1, 0), b"vat").expect("short");
+        ours.merge(&two);
+        theirs.merge(&one);
+        assert_eq!(ours, theirs);
+        assert_eq!(ours.elements().into_iter().collect::<Vec<_>>(), [b"vat"]);
+    }
+
     proptest! {
         #[test]
         fn whatever_happens_all_come_out_the_same_and_nothing_removed_comes_back(steps in steps()) {
