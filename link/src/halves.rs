@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use crate::{
     close::{Close, LinkError},
     frame,
-    quic::told,
+    quic::{FAREWELL, told},
 };
 
 /// What both halves of a link share.
@@ -71,7 +71,15 @@ impl Sending {
         }
     }
 
-    /// Tells the peer why this is the end.
+    /// Says that nothing more comes, and waits a moment until the peer has all that was sent.
+    pub async fn finish(&mut self) {
+        // An error means that the stream, or the link, is closed already.
+        if self.stream.finish().is_ok() {
+            let _ = timeout(FAREWELL, self.stream.stopped()).await;
+        }
+    }
+
+    /// Tells the peer why this is the end. What it has not got yet is lost.
     pub fn close(&self, reason: Close) {
         self.whole.connection.close(VarInt::from_u32(reason.code()), reason.to_string().as_bytes());
     }
@@ -187,6 +195,22 @@ mod tests {
         send.close(Close::Slow);
         let (_, mut receive) = there.split(8 << 20, ample().frame);
         assert!(matches!(receive.receive().await, Err(LinkError::Closed(Close::Slow))));
+    }
+
+    #[tokio::test]
+    async fn what_was_sent_before_the_end_arrives() {
+        let (here, there) = connected(ample()).await;
+        let ((mut send, _back), (_, mut receive)) =
+            (here.split(1 << 20, ample().frame), there.split(1 << 20, ample().frame));
+        let message = vec![7; 1 << 20];
+        let sending = async {
+            send.send(&message).await.expect("sent");
+            send.finish().await;
+            send.close(Close::Done);
+        };
+        let (received, ()) = tokio::join!(receive.receive(), sending);
+        assert_eq!(received.expect("all of it"), message);
+        assert!(receive.receive().await.is_err());
     }
 
     #[tokio::test]

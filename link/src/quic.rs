@@ -252,7 +252,7 @@ impl Pipe for Link {
 }
 
 /// How long a farewell may take.
-const FAREWELL: Duration = Duration::from_secs(2);
+pub(crate) const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Streams that a peer may have open at once, of each kind. Memory is set aside for each, so this stays small.
 const STREAMS: u32 = 4;

@@ -291,10 +291,8 @@ async fn meet(shared: &Arc<Shared>, segments: u64, to: Option<SocketAddr>) -> Re
         let here: u64 = shared.held()?.iter().map(|held| held.chain.number).sum();
         if here >= segments && progress.waiting.load(Ordering::Relaxed) == 0 {
             done.get_or_insert_with(|| (begun.elapsed(), cpu().saturating_sub(spent)));
-            // Who listens waits for the other to end it: its last word may still be on the way.
-            if to.is_some() {
-                stop.cancel();
-            }
+            // The last acknowledgement is said before the link is closed.
+            stop.cancel();
         }
         if talk.is_finished() {
             break;

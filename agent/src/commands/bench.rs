@@ -56,10 +56,10 @@ pub enum Bench {
     #[command(hide = true)]
     FederationEnd {
         /// Its data folder
-        #[arg(long)]
+        #[arg(long, value_name = "DIR")]
         folder: PathBuf,
         /// How many segments there are in all
-        #[arg(long)]
+        #[arg(long, value_name = "N")]
         segments: u64,
         /// Where the other listens; it listens itself when absent
         #[arg(long)]

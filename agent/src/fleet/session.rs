@@ -26,7 +26,7 @@ use sha2::{Digest, Sha256};
 use tokio::{
     sync::{broadcast::error::RecvError, mpsc},
     task::JoinHandle,
-    time::sleep,
+    time::{Instant, sleep, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -44,6 +44,12 @@ const WORK_MAX: usize = 32;
 const QUEUE: usize = 4;
 /// A clock further off than this is worth a sentence.
 const CLOCK_TOLD: u64 = 30_000;
+/// What came is findable by word so long after; what comes meanwhile is made so with it.
+const WORDS_AFTER: Duration = Duration::from_secs(1);
+/// After so long without anything new, memory is given back.
+const REST_AFTER: Duration = Duration::from_secs(20);
+/// How long saying the last may take.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// When the disk fails, the other side is asked to come again after so long.
 const DISK_RETRY: Duration = Duration::from_secs(10);
 
@@ -147,9 +153,14 @@ pub(crate) async fn run(
         work: VecDeque::new(),
         running: None,
         greeted: false,
+        words_due: None,
+        rest_due: None,
     };
+    let node = Arc::clone(&talk.session.node);
     let ended = talk.run(from_peer, to_peer, news, first, learned).await;
     reader.abort();
+    // What came last may not be findable by word yet. A failure is caught up with by the next start.
+    let _ = tokio::task::spawn_blocking(move || node.commit_received_words()).await;
     // It sends what is left, closes and ends, for its queue has no sender any more.
     let close = match &ended {
         Ended::NotAMember | Ended::NoFleet => Close::NotTrusted,
@@ -157,7 +168,8 @@ pub(crate) async fn run(
         Ended::Stopped => Close::ShuttingDown,
         Ended::Link(_) | Ended::Protocol(_) => Close::Done,
     };
-    if let Ok(Some(sending)) = writer.await {
+    if let Ok(Some(mut sending)) = writer.await {
+        sending.finish().await;
         sending.close(close);
     }
     ended
@@ -187,8 +199,17 @@ async fn write_letters(mut sending: Sending, mut outbox: mpsc::Receiver<Vec<u8>>
 enum Work {
     Keys(Vec<Vec<u8>>),
     Store(Vec<ToStore>),
-    Read { log: Log, from: u64, to: u64, budget: u64 },
+    Read {
+        log: Log,
+        from: u64,
+        to: u64,
+        budget: u64,
+    },
     Tell(Told),
+    /// Makes what came findable by word.
+    Words,
+    /// Lets go of what making it findable needs.
+    Rest,
 }
 
 struct Talk {
@@ -200,6 +221,10 @@ struct Talk {
     running: Option<JoinHandle<Vec<Input>>>,
     /// The other's chain came, and the protocol began.
     greeted: bool,
+    /// When what came is to be made findable by word.
+    words_due: Option<Instant>,
+    /// When the memory for that is to be given back.
+    rest_due: Option<Instant>,
 }
 
 impl Talk {
@@ -223,16 +248,17 @@ impl Talk {
         let stop = self.session.stop.clone();
         loop {
             if let Err(ended) = self.carry_out() {
-                // What is to be said before the end is said.
-                for letter in std::mem::take(&mut self.letters) {
-                    let _ = tokio::time::timeout(Duration::from_secs(1), to_peer.send(letter)).await;
-                }
+                self.say_the_rest(&to_peer).await;
                 return ended;
             }
             self.note_progress();
             let due = self.peer.poll_timeout().map(|due| due.since(now()));
+            let chores = self.words_due.into_iter().chain(self.rest_due).min();
             let input = tokio::select! {
-                () = stop.cancelled() => return Ended::Stopped,
+                () = stop.cancelled() => {
+                    self.say_the_rest(&to_peer).await;
+                    return Ended::Stopped;
+                }
                 letter = from_peer.recv(), if self.work.len() < WORK_MAX => match letter {
                     Some(Ok(bytes)) => {
                         self.session.progress.received.fetch_add(letter_size(&bytes), Ordering::Relaxed);
@@ -265,9 +291,39 @@ impl Talk {
                     }
                     continue;
                 }
+                () = at(chores) => {
+                    self.do_chores();
+                    continue;
+                }
                 () = sleep(due.unwrap_or(Duration::from_secs(3600))) => Input::Tick,
             };
             self.tell_all(vec![input]);
+        }
+    }
+
+    /// What is to be said before the end is said, unless the other does not listen.
+    async fn say_the_rest(&mut self, to_peer: &mpsc::Sender<Vec<u8>>) {
+        let saying = async {
+            for letter in std::mem::take(&mut self.letters) {
+                self.session.progress.sent.fetch_add(letter_size(&letter), Ordering::Relaxed);
+                if to_peer.send(letter).await.is_err() {
+                    return;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(LAST_WORDS, saying).await;
+    }
+
+    fn do_chores(&mut self) {
+        let now = Instant::now();
+        if self.words_due.is_some_and(|due| due <= now) {
+            self.words_due = None;
+            self.rest_due = Some(now + REST_AFTER);
+            self.work.push_back(Work::Words);
+        }
+        if self.rest_due.is_some_and(|due| due <= now) {
+            self.rest_due = None;
+            self.work.push_back(Work::Rest);
         }
     }
 
@@ -366,6 +422,7 @@ impl Talk {
                 }
                 Effect::KeepKeys(records) => self.work.push_back(Work::Keys(records)),
                 Effect::Store { bytes, at, after } => {
+                    self.words_due.get_or_insert_with(|| Instant::now() + WORDS_AFTER);
                     let order = ToStore { bytes, at, after };
                     match self.work.back_mut() {
                         Some(Work::Store(orders)) => orders.push(order),
@@ -384,6 +441,13 @@ impl Talk {
             self.running = Some(tokio::task::spawn_blocking(move || do_work(&node, &peer, work)));
         }
         Ok(())
+    }
+}
+
+async fn at(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -424,6 +488,13 @@ fn do_work(node: &Shared, peer: &DeviceId, work: Work) -> Vec<Input> {
         }
         Work::Tell(told) => {
             tell(node, peer, told);
+            Vec::new()
+        }
+        Work::Words | Work::Rest => {
+            let done = if matches!(work, Work::Words) { node.commit_received_words() } else { node.rest_words() };
+            if let Err(error) = done {
+                warn!(%error, "what came is not yet findable by word; the next start catches up");
+            }
             Vec::new()
         }
     }

@@ -400,6 +400,15 @@ impl Shared {
         Ok(answers)
     }
 
+    /// Makes findable by word what came, when anything did.
+    pub(crate) fn commit_received_words(&self) -> Result<(), NodeError> {
+        let mut writer = self.writer();
+        if writer.uncommitted.is_some() && !writer.behind {
+            self.commit_words(&mut writer)?;
+        }
+        Ok(())
+    }
+
     /// Applies a segment of another node, which is in the log already.
     fn take_in(&self, writer: &mut Writer, position: Position, segment: &Segment, at: Moment) -> Result<(), NodeError> {
         let space = self.space_of(segment);
