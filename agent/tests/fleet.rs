@@ -423,3 +423,63 @@ fn no_word_of_what_is_shared_is_readable_on_either_disk_or_in_a_log() {
     }
     assert!(looked_at > 20, "{looked_at} files");
 }
+
+/// Kills one or the other again and again while notes are written; what was acknowledged is there, and in the end everything is.
+fn survive_kills(rounds: u64) {
+    let (mut nas, mut laptop) = pair();
+    let mut dice = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut roll = |sides: u64| {
+        dice ^= dice << 13;
+        dice ^= dice >> 7;
+        dice ^= dice << 17;
+        dice % sides
+    };
+    let (mut checked, mut mid_way) = (0, 0);
+    for round in 0..rounds {
+        let (name, word) = (format!("note {round}"), format!("quux{round}"));
+        nas.write(&format!("{name}.md"), &format!("Written in round {round}: {word}."));
+        if roll(4) == 0 {
+            nas.comes_to_find(&word, &[&name]);
+            until("the laptop has said that it has everything", || {
+                let fleet = nas.json(&["fleet"]);
+                let devices = fleet["fleet"]["devices"].as_array().cloned().unwrap_or_default();
+                let link = devices.iter().find(|device| device["name"] == "laptop").expect("a member")["link"].clone();
+                if link["behind"] == 0 { Ok(()) } else { Err(link.to_string()) }
+            });
+            laptop.kill();
+            nas.kill();
+            laptop.up();
+            assert_eq!(laptop.finds(&word), [name.as_str()], "acknowledged in round {round} and lost");
+            nas.up();
+            checked += 1;
+        } else {
+            // Somewhere between the file and the other's disk.
+            thread::sleep(Duration::from_millis(roll(400)));
+            let victim = if roll(2) == 0 { &mut nas } else { &mut laptop };
+            victim.kill();
+            victim.up();
+            mid_way += 1;
+        }
+    }
+    for round in 0..rounds {
+        laptop.comes_to_find(&format!("quux{round}"), &[&format!("note {round}")]);
+    }
+    let (here, there) = (nas.json(&["status"]), laptop.json(&["status"]));
+    assert_eq!(
+        (here["items"].as_u64(), there["items"].as_u64()),
+        (Some(rounds + 2), Some(rounds + 2)),
+        "no more, no less"
+    );
+    println!("{checked} kills after an acknowledgement, {mid_way} at any moment: nothing lost, nothing doubled");
+}
+
+#[test]
+fn twenty_five_kills_lose_and_double_nothing() {
+    survive_kills(25);
+}
+
+#[test]
+#[ignore = "soak: each kill takes about a second"]
+fn five_hundred_kills_lose_and_double_nothing() {
+    survive_kills(500);
+}

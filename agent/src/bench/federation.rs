@@ -289,7 +289,8 @@ async fn meet(shared: &Arc<Shared>, segments: u64, to: Option<SocketAddr>) -> Re
     let mut done = None;
     loop {
         let here: u64 = shared.held()?.iter().map(|held| held.chain.number).sum();
-        if here >= segments && progress.waiting.load(Ordering::Relaxed) == 0 {
+        let idle = progress.idle.load(Ordering::SeqCst);
+        if here >= segments && idle && progress.waiting.load(Ordering::SeqCst) == 0 {
             done.get_or_insert_with(|| (begun.elapsed(), cpu().saturating_sub(spent)));
             // The last acknowledgement is said before the link is closed.
             stop.cancel();

@@ -7,7 +7,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -81,6 +81,8 @@ pub(crate) enum Ended {
 pub(crate) struct Progress {
     /// How many of our segments the other is not known to have on its disk.
     pub(crate) waiting: AtomicU64,
+    /// Whether nothing waits for the disk or to be sent.
+    pub(crate) idle: AtomicBool,
     /// Bytes of letters that went out, their headers included.
     pub(crate) sent: AtomicU64,
     /// Bytes of letters that came in.
@@ -93,7 +95,8 @@ impl Default for Progress {
     fn default() -> Self {
         let zero = || AtomicU64::new(0);
         // Before the greeting nothing is known.
-        Self { waiting: AtomicU64::new(u64::MAX), sent: zero(), received: zero(), asked: zero() }
+        let (waiting, idle) = (AtomicU64::new(u64::MAX), AtomicBool::new(false));
+        Self { waiting, idle, sent: zero(), received: zero(), asked: zero() }
     }
 }
 
@@ -329,7 +332,9 @@ impl Talk {
 
     fn note_progress(&self) {
         if self.peer.is_open() {
-            self.session.progress.waiting.store(self.peer.waiting(), Ordering::Relaxed);
+            let idle = self.running.is_none() && self.work.is_empty() && self.letters.is_empty();
+            self.session.progress.waiting.store(self.peer.waiting(), Ordering::SeqCst);
+            self.session.progress.idle.store(idle, Ordering::SeqCst);
         }
     }
 
