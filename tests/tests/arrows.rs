@@ -157,7 +157,7 @@ fn nothing_connects_but_through_the_gate() {
 fn only_link_brings_a_transport_along() {
     for manifest in Manifest::all().iter().filter(|manifest| manifest.name != "hearth-link") {
         for dependency in manifest.dependencies.iter().filter(|it| it.kind == Kind::Normal) {
-            let transport = ["quinn", "rustls", "tokio-rustls", "rumqttc", "reqwest", "ureq", "socket2"];
+            let transport = ["quinn", "rustls", "tokio-rustls", "rumqttc", "reqwest", "ureq", "socket2", "mdns-sd"];
             assert!(!transport.contains(&dependency.name.as_str()), "{} leans on {}", manifest.name, dependency.name);
         }
     }

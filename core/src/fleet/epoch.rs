@@ -186,6 +186,16 @@ impl EpochKey {
         NamingKey::from_bytes(self.derive("hearth/epoch/tags/1")).tag("document", &[document.as_bytes()])
     }
 
+    /// What a member shows on a local network, so that other members know it: HMAC-SHA-256 under a key of the epoch, cut to 16 bytes.
+    ///
+    /// `day` is whole days since 1970 by the clock of whoever shows it. Clocks differ, so a listener compares with the tags of
+    /// yesterday, today and tomorrow. An onlooker learns which devices of one day are of one fleet; the tag names neither the fleet
+    /// nor a device, and nothing in the tags links two days or two epochs. Anybody can repeat a tag that it heard: it says whom
+    /// to ask and proves nothing.
+    pub fn lan_tag(&self, day: u64) -> [u8; 16] {
+        NamingKey::from_bytes(self.derive("hearth/epoch/lan/1")).tag("day", &[&day.to_be_bytes()])
+    }
+
     /// Wraps a document's key for those who know this one. The entropy is for this one record.
     pub fn record(&self, epoch: u32, tag: [u8; 16], document: Document<'_>, entropy: [u8; 24]) -> KeyRecord {
         let Document { space, id, key } = document;
@@ -373,6 +383,20 @@ mod tests {
         assert_eq!(one.tag(DOC), one.tag(DOC));
         assert_ne!(one.tag(DOC), two.tag(DOC));
         assert_ne!(one.tag(DOC), one.tag(DocumentId::from_bytes([6; 16])));
+    }
+
+    #[test]
+    fn a_lan_tag_depends_on_the_epoch_and_the_day_and_is_no_documents() {
+        let (one, two) = (EpochKey::from_entropy([1; 32]), EpochKey::from_entropy([2; 32]));
+        assert_eq!(one.lan_tag(20_000), one.lan_tag(20_000));
+        let mut tags: Vec<_> = [0, 1, 19_999, 20_000, 20_001, u64::MAX].map(|day| one.lan_tag(day)).into();
+        tags.extend([two.lan_tag(20_000), one.tag(DOC)]);
+        let all = tags.len();
+        tags.sort_unstable();
+        tags.dedup();
+        assert_eq!(tags.len(), all, "two of them are the same");
+        // Devices of one fleet may run different releases: the bytes are fixed.
+        assert_eq!(HEXLOWER.encode(&one.lan_tag(20_000)), "cc95751554ad10db0079d07ba954db0e");
     }
 
     #[test]
