@@ -34,7 +34,7 @@ use crate::{
     egress::EgressGate,
     fleet::{
         self, Doing, FleetConfig, Standing,
-        peers::{self, Peers},
+        peers::{self, Meeting, Peers},
     },
     node::{FleetError, Node, Settings, Upkeep, fleet::shown, now},
 };
@@ -249,7 +249,8 @@ impl AtWork {
         let peers = Peers::new(node.shared());
         let permit = permit_members(&node);
         let listen = config.fleet.listen.socket();
-        fleet.push(tokio::spawn(peers::run(Arc::clone(&peers), listen, permit, stop.clone())));
+        let meeting = Meeting { listen, lan: config.fleet.lan, permit, stop: stop.clone() };
+        fleet.push(tokio::spawn(peers::run(Arc::clone(&peers), meeting)));
         let runtime = tokio::runtime::Handle::current();
         let standing = standing_seen;
         let answers = AtWorkAnswers { local, started_at: now(), stop, standing, reports, peers, listen, runtime };
@@ -258,13 +259,14 @@ impl AtWork {
     }
 }
 
-/// Lets calls through to where members of the fleet were reached last, and to nobody else.
+/// Lets calls through to where members of the fleet were reached last or were just heard, and to nobody else.
 fn permit_members(node: &Arc<Node>) -> peers::Permit {
     let node = Arc::clone(node);
-    Box::new(move |host, port| {
+    Box::new(move |host, port, heard| {
         let known = node.shared().membership();
-        let addresses = known.iter().flat_map(|membership| membership.addresses.values());
-        let allowed = addresses.filter_map(|address| allowed(address)).collect();
+        let addresses = known.iter().flat_map(|membership| membership.addresses.values().cloned());
+        let addresses = addresses.chain(heard.iter().map(ToString::to_string));
+        let allowed = addresses.filter_map(|address| allowed(&address)).collect();
         EgressGate::new(allowed, Arc::clone(&node)).permit(host, port, Purpose::Node)
     })
 }

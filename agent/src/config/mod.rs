@@ -142,6 +142,8 @@ settings! {
     fleet: Fleet {
         /// Where this node listens for the others (UDP).
         listen: Listen = Listen::FLEET, shown "address and port";
+        /// Find the others on the local network, and be found there (mDNS; no names are shown).
+        lan: bool = true, shown "true or false";
     }
     /// The log of the daemon, on standard error. It never holds text, names or queries.
     log: Log {

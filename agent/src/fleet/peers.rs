@@ -20,7 +20,7 @@ use hearth_core::{
         invite::{Invite, JoinCode, JoinRequest, Welcome},
     },
 };
-use hearth_link::{Close, Connector, Identity, Limits, Link, LinkError, Listener, Trust, VerifyingKey};
+use hearth_link::{Close, Connector, Identity, Lan, Limits, Link, LinkError, Listener, Trust, VerifyingKey};
 use tokio::{sync::Notify, task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -36,13 +36,28 @@ use crate::node::{Membership, News, Shared, lock, now, wrap_secret};
 const CROSSING: Duration = Duration::from_secs(3);
 /// A port that is taken is tried again after this.
 const BIND_AGAIN: Duration = Duration::from_secs(30);
+/// At least so often is looked at what is due.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// How long good-byes may take.
 const FAREWELL: Duration = Duration::from_secs(3);
 /// How long who joins may take to send its request, and who answers to answer.
 const JOINING: Duration = Duration::from_secs(20);
 
-/// Asks the egress gate for permission to call a member; the error is a sentence.
-pub(crate) type Permit = Box<dyn Fn(&str, u16) -> Result<(), String> + Send + Sync>;
+/// Asks the egress gate for permission to call a member; the error is a sentence. The addresses are those heard on the local network under
+/// the fleet's tag; beside them, where members were last reached is permitted.
+pub(crate) type Permit = Box<dyn Fn(&str, u16, &[SocketAddr]) -> Result<(), String> + Send + Sync>;
+
+/// How to meet the others.
+pub(crate) struct Meeting {
+    /// Where to listen.
+    pub(crate) listen: SocketAddr,
+    /// Whether to find and be found on the local network.
+    pub(crate) lan: bool,
+    /// Asked before each call.
+    pub(crate) permit: Permit,
+    /// Ends it.
+    pub(crate) stop: CancellationToken,
+}
 
 /// The other nodes, as this one knows them.
 pub(crate) struct Peers {
@@ -195,18 +210,28 @@ impl Peers {
         (due, next)
     }
 
+    /// Whether some member is not linked.
+    fn lacks_any(&self) -> bool {
+        let Some(membership) = self.node.membership() else { return false };
+        let known = lock(&self.known);
+        let linked = |device: &DeviceId| known.get(device).is_some_and(|known| known.linked.is_some());
+        membership.fleet.members(now()).any(|(device, _)| device != self.me() && !linked(&device))
+    }
+
     /// Enters a link; `None` when another one to the same node is to stay.
     fn enter(
         &self,
         device: DeviceId,
         dialed: bool,
+        found: bool,
         stop: &CancellationToken,
     ) -> Option<(CancellationToken, u64, Arc<Progress>)> {
         let mut known = lock(&self.known);
         let known = known.entry(device).or_default();
         let by_lesser = dialed == (self.me() < device);
         if let Some(other) = &known.linked {
-            if other.by_lesser && !by_lesser && now().since(other.since) < CROSSING {
+            let crossing = other.by_lesser && !by_lesser && now().since(other.since) < CROSSING;
+            if crossing || found {
                 return None;
             }
             other.stop.cancel();
@@ -252,10 +277,10 @@ impl Peers {
     }
 
     /// Speaks with a member until the link ends.
-    async fn talk(self: Arc<Self>, link: Link, dialed: bool, daemon: CancellationToken) {
+    async fn talk(self: Arc<Self>, link: Link, dialed: bool, found: bool, daemon: CancellationToken) {
         let (device, key, remote) = (link.device(), link.peer().to_bytes(), link.remote_address());
         let peer = self.spiffe(device);
-        let Some((stop, number, progress)) = self.enter(device, dialed, &daemon) else {
+        let Some((stop, number, progress)) = self.enter(device, dialed, found, &daemon) else {
             link.finish(Close::Replaced).await;
             return;
         };
@@ -287,7 +312,7 @@ impl Peers {
         let connected = async {
             let (host, port) = address.rsplit_once(':').ok_or("its address is not `host:port`")?;
             let port = port.parse().map_err(|_| "its address is not `host:port`")?;
-            permit(host.trim_matches(['[', ']']), port)?;
+            permit(host.trim_matches(['[', ']']), port, &[])?;
             let at = address_of(&address).await.ok_or("its address cannot be looked up")?;
             let connector = Connector::among(self.identity(), Trust::only([key]), Limits::default());
             connector.connect(at).await.map_err(|error| why(&Ended::Link(error)))
@@ -300,8 +325,30 @@ impl Peers {
             known.dialing = false;
         }
         match connected {
-            Ok(link) => Arc::clone(&self).talk(link, true, stop).await,
+            Ok(link) => Arc::clone(&self).talk(link, true, false, stop).await,
             Err(reason) => self.leave(device, None, reason),
+        }
+    }
+
+    /// Calls whoever showed the fleet's tag on the local network, at the first of its addresses that answers.
+    async fn call(self: Arc<Self>, addresses: Vec<SocketAddr>, permit: Arc<Permit>, stop: CancellationToken) {
+        let trust = {
+            let peers = Arc::clone(&self);
+            Trust::by(move |key| peers.is_member(key) && DeviceId::of_key(key) != peers.me())
+        };
+        let connector = Connector::among(self.identity(), trust, Limits::default());
+        for address in &addresses {
+            if let Err(reason) = permit(&address.ip().to_string(), address.port(), &addresses) {
+                return debug!(reason, "a node that was heard is not called");
+            }
+            let connected = tokio::select! {
+                () = stop.cancelled() => return,
+                connected = connector.connect(*address) => connected,
+            };
+            match connected {
+                Ok(link) => return self.talk(link, true, true, stop).await,
+                Err(error) => debug!(%error, "a node that was heard does not answer at one of its addresses"),
+            }
         }
     }
 
@@ -313,7 +360,7 @@ impl Peers {
             Err(error) => return debug!(%from, %error, "somebody knocked and was not let in"),
         };
         if self.is_member(link.peer()) {
-            return self.talk(link, false, stop).await;
+            return self.talk(link, false, false, stop).await;
         }
         let answered = tokio::select! {
             () = stop.cancelled() => return,
@@ -411,7 +458,8 @@ fn why(ended: &Ended) -> String {
 }
 
 /// Listens and links for as long as the daemon runs and the node is in a fleet.
-pub(crate) async fn run(peers: Arc<Peers>, listen: SocketAddr, permit: Permit, stop: CancellationToken) {
+pub(crate) async fn run(peers: Arc<Peers>, meeting: Meeting) {
+    let Meeting { listen, lan, permit, stop } = meeting;
     let permit = Arc::new(permit);
     let mut news = peers.node.listen();
     while !stop.is_cancelled() {
@@ -429,7 +477,9 @@ pub(crate) async fn run(peers: Arc<Peers>, listen: SocketAddr, permit: Permit, s
             Ok(listener) => {
                 let port = listener.local_address().map_or(0, |address| address.port());
                 peers.port.store(port, Ordering::SeqCst);
-                serve(&peers, &listener, &permit, &stop).await;
+                // Who listens on this machine alone is not to be found by others.
+                let beacon = Beacon::new(lan && !listen.ip().is_loopback(), port);
+                serve(&peers, &listener, beacon, &permit, &stop).await;
                 peers.port.store(0, Ordering::SeqCst);
             }
             Err(error) => {
@@ -443,29 +493,97 @@ pub(crate) async fn run(peers: Arc<Peers>, listen: SocketAddr, permit: Permit, s
     }
 }
 
-async fn serve(peers: &Arc<Peers>, listener: &Listener, permit: &Arc<Permit>, stop: &CancellationToken) {
+async fn serve(
+    peers: &Arc<Peers>,
+    listener: &Listener,
+    mut beacon: Beacon,
+    permit: &Arc<Permit>,
+    stop: &CancellationToken,
+) {
     let mut tasks = JoinSet::new();
     let mut news = peers.node.listen();
     loop {
+        let membership = peers.node.membership();
+        if let Some(membership) = &membership {
+            beacon.show(membership);
+        }
         let (due, next) = peers.due();
         for member in due {
             tasks.spawn(Arc::clone(peers).dial(member, Arc::clone(permit), stop.clone()));
         }
-        let wait = next.map_or(Duration::from_secs(60), |next| next.since(now()).max(Duration::from_millis(50)));
+        let wait = next.map_or(LOOK_EVERY, |next| next.since(now()).max(Duration::from_millis(50)));
         tokio::select! {
             () = stop.cancelled() => break,
             knock = listener.accept() => match knock {
                 Some(knock) => drop(tasks.spawn(Arc::clone(peers).welcome(knock, stop.clone()))),
                 None => break,
             },
+            addresses = beacon.hears(membership.as_deref()) => if peers.lacks_any() {
+                tasks.spawn(Arc::clone(peers).call(addresses, Arc::clone(permit), stop.clone()));
+            },
             () = peers.changed.notified() => {}
             told = news.recv() => if let Ok(News::Grown(_) | News::Frozen(_)) = told { continue },
             Some(_) = tasks.join_next(), if !tasks.is_empty() => {}
-            () = sleep(wait) => {}
+            () = sleep(wait.min(LOOK_EVERY)) => {}
         }
     }
+    beacon.end().await;
     // Sessions end by themselves now, and say good-bye.
     let farewell = async { while tasks.join_next().await.is_some() {} };
     let _ = tokio::time::timeout(FAREWELL, farewell).await;
     listener.shut(Close::ShuttingDown).await;
+}
+
+/// This node on the local network: it shows the fleet's tag of the day under a name of the moment, and hears others that do.
+struct Beacon {
+    lan: Option<Lan>,
+    port: u16,
+    /// What is shown.
+    shown: Option<[u8; 16]>,
+}
+
+impl Beacon {
+    fn new(on: bool, port: u16) -> Self {
+        let lan = on.then(Lan::open).and_then(|lan| {
+            lan.map_err(|error| warn!(%error, "nodes on the local network are not found; those whose addresses are known are called")).ok()
+        });
+        Self { lan, port, shown: None }
+    }
+
+    /// Shows what is to be shown today.
+    fn show(&mut self, membership: &Membership) {
+        let tag = membership.lan_tag(day());
+        let Some(lan) = self.lan.as_mut().filter(|_| tag != self.shown) else { return };
+        if let Some(tag) = tag
+            && let Err(error) = lan.announce(hearth_store::entropy(), tag, self.port)
+        {
+            warn!(%error, "this node cannot be found on the local network");
+        }
+        self.shown = tag;
+    }
+
+    /// Waits for another node of the fleet.
+    async fn hears(&mut self, membership: Option<&Membership>) -> Vec<SocketAddr> {
+        loop {
+            let Some(lan) = &mut self.lan else { return std::future::pending().await };
+            match lan.heard().await {
+                Some(heard) if membership.is_some_and(|known| known.knows_lan_tag(&heard.tag, day())) => {
+                    return heard.addresses;
+                }
+                Some(_) => {}
+                None => self.lan = None,
+            }
+        }
+    }
+
+    async fn end(self) {
+        if let Some(lan) = self.lan {
+            lan.close().await;
+        }
+    }
+}
+
+/// Whole days since 1970 by this node's clock.
+fn day() -> u64 {
+    now().as_millis() / 86_400_000
 }

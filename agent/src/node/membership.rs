@@ -22,6 +22,9 @@ use minicbor::{Decode, Encode};
 /// The newest form of the file that this program writes and reads.
 const VERSION: u8 = 1;
 
+/// Devices that slept through so many changes of the key still find each other on a local network.
+const TAG_EPOCHS: usize = 8;
+
 /// What this node knows of its fleet.
 #[derive(Clone, Debug)]
 pub(crate) struct Membership {
@@ -137,6 +140,17 @@ impl Membership {
     /// The key of an epoch.
     pub(crate) fn key(&self, epoch: u32) -> Option<&EpochKey> {
         self.keys.get(&epoch)
+    }
+
+    /// What this node shows on a local network on this day since 1970.
+    pub(crate) fn lan_tag(&self, day: u64) -> Option<[u8; 16]> {
+        self.epoch().map(|(_, key)| key.lan_tag(day))
+    }
+
+    /// Whether a tag that was heard on this day is one of this fleet: by any of the newest keys, as clocks and epochs may differ.
+    pub(crate) fn knows_lan_tag(&self, tag: &[u8; 16], day: u64) -> bool {
+        let newest = self.keys.values().rev().take(TAG_EPOCHS);
+        newest.flat_map(|key| (day.saturating_sub(1)..=day + 1).map(|day| key.lan_tag(day))).any(|known| known == *tag)
     }
 
     /// What members call a device.
@@ -264,6 +278,20 @@ mod tests {
         assert_eq!((newest(&first).0, newest(&second).0), (3, 2));
         assert!(!second.fleet.is_member(&device(2).key, NOW));
         assert!(second.revoke(&key(2), id(1), None, NOW).is_err(), "it is no admin");
+    }
+
+    #[test]
+    fn a_tag_is_known_by_members_on_about_its_day_and_by_nobody_else() {
+        let mut first = Membership::found(&key(1), "home", "nas", NOW).expect("founded");
+        let other = Membership::found(&key(2), "elsewhere", "nas", NOW).expect("founded");
+        let before = first.lan_tag(100).expect("a key");
+        for (day, known) in [(98, false), (99, true), (100, true), (101, true), (102, false), (0, false)] {
+            assert_eq!(first.knows_lan_tag(&before, day), known, "{day}");
+        }
+        assert!(!other.knows_lan_tag(&before, 100));
+        first.rotate(&key(1), NOW).expect("rotated");
+        assert_ne!(first.lan_tag(100), Some(before));
+        assert!(first.knows_lan_tag(&before, 100), "a device that slept through it");
     }
 
     #[test]

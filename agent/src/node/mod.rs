@@ -722,15 +722,17 @@ impl Shared {
     ) -> Vec<Change> {
         let space = self.space_of(segment);
         let mut changes = Vec::new();
+        // Each is read once, however many changes of its document there are.
+        let mut keys: HashMap<Slot, Option<DocumentKey>> = HashMap::new();
         for (seq, change) in segment.changes() {
             let Some(change) = change else { continue };
             let (document, kind) = (change.document, change.kind);
             let place = place_in(segment, seq);
             let label = Label { space, document, kind };
             let slot = slot_of(document).filter(|(owner, _)| *owner == space).map(|(_, slot)| slot);
-            let open = |slot: Slot| -> Option<Vec<u8>> {
-                let key = self.keys.get(slot, space, document).ok().flatten()?;
-                key.open(place, label, change.body).ok()
+            let mut open = |slot: Slot| -> Option<Vec<u8>> {
+                let key = keys.entry(slot).or_insert_with(|| self.keys.get(slot, space, document).ok().flatten());
+                key.as_ref()?.open(place, label, change.body).ok()
             };
             let of_document = matches!(kind, Kind::Document | Kind::Embedding | Kind::Rename);
             changes.extend(match kind {
