@@ -421,6 +421,9 @@ pub struct Forgotten {
     pub titles: Vec<String>,
     /// Whether nothing was done.
     pub dry_run: bool,
+    /// How many other devices are to erase what of it they have.
+    #[serde(default)]
+    pub others: u64,
 }
 
 /// Sessions.

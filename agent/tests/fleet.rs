@@ -153,6 +153,15 @@ impl Device {
         device.map_or_else(String::new, |device| device["link"]["state"].as_str().expect("a state").to_owned())
     }
 
+    /// How many erasures the other one has not confirmed.
+    fn owes_erasures(&self, other: &Self) -> u64 {
+        let fleet = self.json(&["fleet"]);
+        assert_eq!(fleet["fleet"]["erased"], 1);
+        let devices = fleet["fleet"]["devices"].as_array().cloned().unwrap_or_default();
+        let device = devices.iter().find(|device| device["name"] == other.name).expect("a member");
+        device["unconfirmed"].as_u64().expect("a number")
+    }
+
     fn is_linked_to(&self, other: &Self) {
         until(&format!("{} is linked to {}", self.name, other.name), || match self.link_to(other).as_str() {
             "linked" => Ok(()),
@@ -241,12 +250,17 @@ fn what_is_forgotten_anywhere_is_gone_everywhere_and_stays_so() {
     nas.kill();
     laptop.json(&["forget", "--item", &id, "--yes"]);
     assert!(laptop.finds("boiler").is_empty());
+    assert_eq!(laptop.owes_erasures(&nas), 1, "it sleeps");
     // It was asleep, its file is still there, and it scans all of them at its start.
     nas.up();
     nas.comes_to_find("boiler", &[]);
     nas.write("new.md", "Written after it: a boiler of another kind.");
     nas.comes_to_find("boiler", &["new"]);
     laptop.comes_to_find("boiler", &["new"]);
+    until("the NAS has confirmed it", || match laptop.owes_erasures(&nas) {
+        0 => Ok(()),
+        n => Err(n.to_string()),
+    });
     for device in [&mut nas, &mut laptop] {
         device.kill();
         assert!(device.run(&["state", "rebuild"]).status.success());

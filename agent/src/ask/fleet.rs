@@ -54,6 +54,9 @@ pub struct About {
     pub epoch: u32,
     /// Whether it stands still because its chain was continued twice.
     pub forked: bool,
+    /// Items that some device had the whole fleet erase.
+    #[serde(default)]
+    pub erased: u64,
     /// Members, and those that were.
     pub devices: Vec<Member>,
 }
@@ -77,6 +80,9 @@ pub struct Member {
     pub link: Link,
     /// Items of it that can be found here.
     pub items: u64,
+    /// Items that the fleet erased and that it has not said, signed, to have erased.
+    #[serde(default)]
+    pub unconfirmed: u64,
 }
 
 /// How another device is linked.

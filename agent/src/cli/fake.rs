@@ -82,6 +82,7 @@ fn fleet(order: &fleet::Order) -> Value {
         standing: standing.into(),
         link,
         items: u64::from(n) * 100,
+        unconfirmed: u64::from(n == 1) * 3,
     };
     let (since, retry_at) = (NOW - std::time::Duration::from_secs(60), NOW + std::time::Duration::from_secs(90));
     let waiting = fleet::Link::Waiting {
@@ -95,8 +96,14 @@ fn fleet(order: &fleet::Order) -> Value {
         member(2, "laptop", "member", fleet::Link::Linked { since, behind: Some(12) }),
         member(3, "old phone", "revoked", fleet::Link::None),
     ];
-    let about =
-        fleet::About { id: format!("flt-{}", "ab".repeat(16)), name: "home".into(), epoch: 2, forked: false, devices };
+    let about = fleet::About {
+        id: format!("flt-{}", "ab".repeat(16)),
+        name: "home".into(),
+        epoch: 2,
+        forked: false,
+        erased: 14,
+        devices,
+    };
     json!(fleet::Shown { fleet: Some(about) })
 }
 
@@ -272,6 +279,7 @@ impl Answers for Fake {
                 documents: 4,
                 titles: vec!["Growing tomatoes".into(), "Shopping".into()],
                 dry_run,
+                others: 0,
             }),
             Ask::Sessions => {
                 let other = Session {

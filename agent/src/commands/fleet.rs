@@ -194,6 +194,23 @@ fn show(shell: &mut Shell<'_>, shown: &Shown) -> Result<(), Trouble> {
     shell.line("")?;
     let rows: Vec<Vec<String>> = fleet.devices.iter().map(|device| row(shell, device)).collect();
     super::table(shell, &["DEVICE", "ITEMS HERE", "LINK"], &rows)?;
+    let owing: Vec<&Member> = fleet.devices.iter().filter(|device| device.unconfirmed > 0).collect();
+    if fleet.erased > 0 {
+        let erased = format!("{} erased from the fleet", super::items(fleet.erased));
+        shell.line("")?;
+        if owing.is_empty() {
+            shell.line(format!("{erased}; every device has confirmed it"))?;
+        } else {
+            let names: Vec<String> = owing
+                .iter()
+                .map(|device| format!("{} ({})", marks::plain(&device.name), crate::cli::grouped(device.unconfirmed)))
+                .collect();
+            let said = format!("{erased}; not confirmed by {}", names.join(", "));
+            for line in marks::lines(&said, shell.width(), 4) {
+                shell.line(line)?;
+            }
+        }
+    }
     if let About { forked: true, .. } = fleet {
         shell.notice(
             "two admins changed the fleet at the same time, and it stands still until they agree; revoking still works",

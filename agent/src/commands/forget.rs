@@ -82,6 +82,11 @@ impl Forget {
             }
         }
         let done: Forgotten = shell.ask(Ask::Forget { what, dry_run: false })?;
+        if done.items > 0 && done.others > 0 && !shell.json {
+            shell.remark(
+                "what was shared is erased on the other devices too; `hearth fleet` says which have confirmed it",
+            );
+        }
         tell(shell, &done)
     }
 }

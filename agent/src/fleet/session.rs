@@ -496,7 +496,10 @@ fn do_work(node: &Shared, peer: &DeviceId, work: Work) -> Vec<Input> {
             Vec::new()
         }
         Work::Words | Work::Rest => {
-            let done = if matches!(work, Work::Words) { node.commit_received_words() } else { node.rest_words() };
+            let done = match work {
+                Work::Words => node.commit_received_words().and_then(|()| node.state_reached()),
+                _ => node.rest_words(),
+            };
             if let Err(error) = done {
                 warn!(%error, "what came is not yet findable by word; the next start catches up");
             }

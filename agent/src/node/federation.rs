@@ -7,8 +7,8 @@
 use std::{
     collections::{BTreeMap, HashMap},
     path::PathBuf,
-    sync::{Arc, PoisonError},
-    time::Duration,
+    sync::{Arc, PoisonError, atomic::Ordering},
+    time::{Duration, Instant},
 };
 
 use hearth_core::{
@@ -25,15 +25,15 @@ use hearth_core::{
     merkle::Hash,
     segment::{Chain, Segment},
     session::Visibility,
-    sync::{Held, Input, Log, Proof},
+    sync::{Frontier, Held, Input, Log, Mark, Proof},
 };
 use hearth_store::{Batch, Folder, Position, Slot, StoreError, Tree, entropy};
 
 use super::{
-    Change, Entry, Membership, NodeError, Shared, Writer,
+    Change, Entry, Membership, NodeError, Shared, Writer, lock,
     membership::CannotChange,
     now,
-    record::{DocumentRecord, EndRecord, ForgottenTags, ItemRecord, JobRecord, Meta, Vectors},
+    record::{DocumentRecord, EndRecord, ForgottenTags, GoneRecord, ItemRecord, JobRecord, Meta, Vectors},
     view::{self, Arrival, Origin, end_key, segment_key},
 };
 
@@ -41,6 +41,8 @@ use super::{
 pub(crate) const NEWS_MAX: usize = 1_024;
 /// How long the author of a document has to send its vectors, before this node makes them itself.
 const AUTHOR_FIRST: Duration = Duration::from_secs(15 * 60);
+/// A node says how far it has come no more often than this.
+const STATE_EVERY: Duration = Duration::from_secs(10);
 /// So many items move into another log at a time.
 const MOVES: usize = 64;
 
@@ -345,7 +347,7 @@ impl Shared {
             let id = document.as_bytes();
             let known = self.document(document)?.is_some()
                 || self.state.get::<Slot>(Tree::Ahead, id)?.is_some()
-                || self.state.get::<()>(Tree::Gone, id)?.is_some();
+                || self.state.get::<GoneRecord>(Tree::Gone, id)?.is_some();
             if !known {
                 let slot = writer.keys.insert(space, document, &key);
                 batch.put(Tree::Ahead, id, &slot);
@@ -400,6 +402,70 @@ impl Shared {
         Ok(answers)
     }
 
+    /// States, signed and to all, how far this node has come with everybody's logs: what they ordered to be erased up to there is erased
+    /// here. Said when something was, and not too often.
+    pub(crate) fn state_reached(&self) -> Result<(), NodeError> {
+        let rests = |stated: &mut Option<Instant>| stated.is_some_and(|last| last.elapsed() < STATE_EVERY);
+        let shares = self.membership().is_some_and(|membership| membership.epoch().is_some());
+        if !shares || !self.owes_statement.load(Ordering::SeqCst) || rests(&mut lock(&self.stated)) {
+            return Ok(());
+        }
+        let mut writer = self.writer();
+        if writer.behind {
+            return Ok(());
+        }
+        // What comes from now on is another statement's.
+        self.owes_statement.store(false, Ordering::SeqCst);
+        let me = self.identity.device;
+        let others = self.held()?.into_iter().filter(|held| held.log.author != me);
+        let frontier: Frontier = others.filter_map(|held| Some((held.log, Mark::of(&held.chain)?))).collect();
+        if frontier.is_empty() || self.reached(&me)?.is_some_and(|said| said == frontier) {
+            return Ok(());
+        }
+        *lock(&self.stated) = Some(Instant::now());
+        let stated = self.commit(&mut writer, vec![Entry::Reached(frontier)]);
+        if stated.is_err() {
+            self.owes_statement.store(true, Ordering::SeqCst);
+        }
+        stated
+    }
+
+    /// How far a device has said to have come.
+    fn reached(&self, device: &DeviceId) -> Result<Option<Frontier>, StoreError> {
+        let said: Option<minicbor::bytes::ByteVec> = self.state.get(Tree::Reached, device.as_bytes())?;
+        Ok(said.and_then(|bytes| Frontier::decode(&bytes)))
+    }
+
+    /// How many items the fleet erased, and how many of them each of these devices has not said to have erased.
+    pub(crate) fn unconfirmed(
+        &self,
+        members: &[(DeviceId, Moment)],
+    ) -> Result<(u64, BTreeMap<DeviceId, u64>), StoreError> {
+        let mut said = BTreeMap::new();
+        for (device, _) in members {
+            said.insert(*device, self.reached(device)?.unwrap_or_default());
+        }
+        let (mut items, mut lacks) = (0, BTreeMap::new());
+        for gone in self.state.iter::<GoneRecord>(Tree::Gone) {
+            let (_, gone) = gone?;
+            if !gone.whole {
+                continue;
+            }
+            items += 1;
+            let log = Log { author: gone.author, incarnation: gone.incarnation };
+            // Who joined after it never had it.
+            for (device, _) in members.iter().filter(|(device, joined)| *device != gone.author && *joined <= gone.since)
+            {
+                let done = said.get(device).and_then(|said| said.get(&log)).is_some_and(|mark| mark.next > gone.number);
+                // This node's word is its state.
+                if !done && *device != self.identity.device {
+                    *lacks.entry(*device).or_default() += 1;
+                }
+            }
+        }
+        Ok((items, lacks))
+    }
+
     /// Makes findable by word what came, when anything did.
     pub(crate) fn commit_received_words(&self) -> Result<(), NodeError> {
         let mut writer = self.writer();
@@ -421,6 +487,7 @@ impl Shared {
         let mut from_indexes = false;
         for change in &changes {
             if let Change::Tombstone { document } = change {
+                self.owes_statement.store(true, Ordering::SeqCst);
                 from_indexes |= self.shared_item(*document, space)?.is_some();
             }
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use hearth_core::{
-    DeviceId,
+    DeviceId, Moment,
     fleet::{SpiffeId, chain::Standing},
 };
 use serde_json::Value;
@@ -67,6 +67,9 @@ pub(crate) fn shown(shared: &Shared, link: impl Fn(&DeviceId) -> Link) -> Result
         Ok(())
     })?;
     let fleet = &membership.fleet;
+    let members: Vec<(DeviceId, Moment)> =
+        fleet.members(now()).map(|(id, _)| (id, membership.joined_at(&id))).collect();
+    let (erased, lacks) = shared.unconfirmed(&members).map_err(NodeError::from)?;
     let mut devices = Vec::new();
     for (id, device) in fleet.devices() {
         let standing = match fleet.standing(id, now()) {
@@ -83,6 +86,7 @@ pub(crate) fn shown(shared: &Shared, link: impl Fn(&DeviceId) -> Link) -> Result
             standing: standing.into(),
             link: link(id),
             items: items.get(id).copied().unwrap_or_default(),
+            unconfirmed: lacks.get(id).copied().unwrap_or_default(),
         });
     }
     // This device first, then those that count.
@@ -95,6 +99,7 @@ pub(crate) fn shown(shared: &Shared, link: impl Fn(&DeviceId) -> Link) -> Result
         name: fleet.name().to_owned(),
         epoch: fleet.epoch(),
         forked: fleet.fork().is_some(),
+        erased,
         devices,
     };
     Ok(Shown { fleet: Some(about) })

@@ -35,7 +35,10 @@ impl Shared {
     /// Forgets what was named, or says what that would be.
     pub(crate) fn forget(&self, what: &Forget, dry_run: bool) -> Result<Forgotten, ForgetError> {
         let items = self.meant(what)?;
-        let mut forgotten = Forgotten { items: items.len() as u64, documents: 0, titles: Vec::new(), dry_run };
+        let others =
+            self.membership().map_or(0, |membership| membership.fleet.members(now()).count().saturating_sub(1));
+        let (items_count, others) = (items.len() as u64, others as u64);
+        let mut forgotten = Forgotten { items: items_count, documents: 0, titles: Vec::new(), dry_run, others };
         forgotten.titles = items.iter().take(TITLES).map(|item| item.meta.title.clone()).collect();
         forgotten.documents = items.iter().map(|item| 1 + item.older.len() as u64).sum();
         if dry_run {

@@ -153,6 +153,16 @@ impl Membership {
         newest.flat_map(|key| (day.saturating_sub(1)..=day + 1).map(|day| key.lan_tag(day))).any(|known| known == *tag)
     }
 
+    /// When a device became a member, by the clock of who added it.
+    pub(crate) fn joined_at(&self, device: &DeviceId) -> Moment {
+        let is = |added: &Device| added.id().as_ref() == Some(device);
+        let joined = self.fleet.links().map(SignedLink::link).find(|link| match link.action() {
+            Action::Create { device, .. } | Action::AddDevice(device) => is(device),
+            _ => false,
+        });
+        joined.map_or(Moment::START, Link::at)
+    }
+
     /// What members call a device.
     pub(crate) fn name_of(&self, device: &DeviceId) -> Option<&str> {
         self.fleet.device(device).map(|device| device.name.as_str())

@@ -35,6 +35,7 @@ use hearth_core::{
     seal::{DocumentKey, Label, Place},
     segment::{Draft, Segment},
     session::Gate,
+    sync::Frontier,
 };
 use hearth_search::{ChunkDoc, Keyword, Model};
 use hearth_text::{Policy, Rules};
@@ -147,6 +148,9 @@ pub(crate) struct Shared {
     pub(crate) denied: Mutex<HashMap<String, u64>>,
     membership: RwLock<Option<Arc<Membership>>>,
     news: tokio::sync::broadcast::Sender<News>,
+    /// Whether others erased something here and are to hear that it is done.
+    owes_statement: AtomicBool,
+    stated: Mutex<Option<Instant>>,
     writer: Mutex<Writer>,
 }
 
@@ -183,6 +187,8 @@ pub(crate) enum Entry {
     Gate(Box<Gate>),
     /// Things that were forgotten and stay out.
     Forgotten(ForgottenTags),
+    /// How far this node has come with everybody's logs.
+    Reached(Frontier),
 }
 
 /// Keyword changes are made findable this soon, or once so many have come together.
@@ -289,6 +295,9 @@ impl Shared {
             denied: Mutex::default(),
             membership: RwLock::new(membership.map(Arc::new)),
             news: tokio::sync::broadcast::channel(federation::NEWS_MAX).0,
+            // It may have died in between.
+            owes_statement: AtomicBool::new(true),
+            stated: Mutex::default(),
             writer: Mutex::new(Writer { log, keys, keyword, audit, behind: false, uncommitted: None }),
             state,
         })
@@ -402,6 +411,7 @@ impl Shared {
                 let record: Option<DocumentRecord> = self.state.get(Tree::Document, document.as_bytes())?;
                 record.is_some_and(|record| record.shared == Some(membership.space()))
             }
+            Entry::Reached(_) => true,
             Entry::Gate(_) | Entry::Forgotten(_) => false,
         };
         Ok(shared.then_some(membership))
@@ -448,6 +458,14 @@ impl Shared {
             Entry::Tombstone { document } => {
                 draft.push(Tombstone { document });
                 Change::Tombstone { document }
+            }
+            Entry::Reached(frontier) => {
+                let (document, kind) = (REACHED_DOCUMENT, Kind::Metric);
+                let key = home.and_then(Membership::epoch).map(|(_, key)| key.statements());
+                let key = key.ok_or(StoreError::Damaged("what is known of the fleet"))?;
+                let body = key.seal(place, label(document, kind), &record::encode_reached(&frontier));
+                draft.push(SealedChange { kind, document, epoch, body });
+                Change::Reached(frontier)
             }
             Entry::Gate(gate) => {
                 let (document, kind) = (GATE_DOCUMENT, Kind::Session);
@@ -720,7 +738,7 @@ impl Shared {
         segment: &Segment,
         slot_of: impl Fn(DocumentId) -> Option<(hearth_core::SpaceId, Slot)>,
     ) -> Vec<Change> {
-        let space = self.space_of(segment);
+        let (space, membership) = (self.space_of(segment), self.membership());
         let mut changes = Vec::new();
         // Each is read once, however many changes of its document there are.
         let mut keys: HashMap<Slot, Option<DocumentKey>> = HashMap::new();
@@ -757,6 +775,11 @@ impl Shared {
                     let body = self.gate_key().open(place, label, change.body).ok();
                     body.and_then(|body| ForgottenTags::decode(&body).ok()).map(Change::Forgotten)
                 }
+                Kind::Metric if document == REACHED_DOCUMENT => {
+                    let key = membership.as_ref().and_then(|membership| membership.key(change.epoch));
+                    let body = key.and_then(|key| key.statements().open(place, label, change.body).ok());
+                    body.and_then(|body| Frontier::decode(&body)).map(Change::Reached)
+                }
                 Kind::Key | Kind::Policy | Kind::Metric => None,
             });
         }
@@ -781,6 +804,8 @@ fn document_id(at: Moment) -> DocumentId {
 const MODEL: &[u8] = b"model";
 /// Under which the sessions and the hold are logged.
 const GATE_DOCUMENT: DocumentId = DocumentId::from_bytes(*b"hearth-gate-of-a");
+/// Under which a node states how far it has come.
+const REACHED_DOCUMENT: DocumentId = DocumentId::from_bytes(*b"hearth-reached-1");
 
 /// Where a replayed segment stands against what has seen it.
 struct Step {
@@ -798,6 +823,7 @@ impl Entry {
             Self::Embedding { vectors, .. } => vectors.rows.len() * 420 + 256,
             Self::Rename { .. } | Self::Tombstone { .. } => 1024,
             Self::Forgotten(tags) => tags.0.len() * 20 + 256,
+            Self::Reached(frontier) => frontier.len() * 50 + 256,
             Self::Gate(gate) => gate.sessions().count() * 512 + 131_072,
         }
     }

@@ -11,6 +11,7 @@ use hearth_core::{
     job,
     seal::Plain,
     session::{Gate, Permit},
+    sync::Frontier,
 };
 use hearth_text::Redacted;
 use minicbor::{Decode, Encode};
@@ -255,6 +256,11 @@ pub(crate) fn decode_gate(bytes: &[u8]) -> Result<Gate, StoreError> {
     minicbor::decode(bytes).map_err(|_| StoreError::Damaged("the sessions"))
 }
 
+/// How far this node has come with everybody's logs, as it is logged.
+pub(crate) fn encode_reached(frontier: &Frontier) -> Encoded {
+    Encoded(frontier.encode())
+}
+
 fn encode(record: &impl Encode<()>) -> Vec<u8> {
     minicbor::to_vec(record).expect("writing to memory does not fail")
 }
@@ -301,6 +307,25 @@ pub(crate) struct DocumentRecord {
     /// The fleet's space, when it is in a log that the fleet shares; absent when it stays on this node.
     #[n(6)]
     pub(crate) shared: Option<SpaceId>,
+}
+
+/// The state's record of a document that the fleet erased.
+#[derive(Clone, PartialEq, Debug, Encode, Decode)]
+pub(crate) struct GoneRecord {
+    /// When that was known here.
+    #[n(0)]
+    pub(crate) since: Moment,
+    /// In whose log the order stands, ...
+    #[n(1)]
+    pub(crate) author: DeviceId,
+    #[n(2)]
+    pub(crate) incarnation: u64,
+    /// ... and in which segment.
+    #[n(3)]
+    pub(crate) number: u64,
+    /// Whether an item went with it, not just an older version.
+    #[n(4)]
+    pub(crate) whole: bool,
 }
 
 /// The state's record of how far a log is here that the fleet shares.

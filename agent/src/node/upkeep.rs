@@ -32,6 +32,7 @@ impl Node {
             self.sources.look_again();
         }
         self.shared.embed_awaited(at)?;
+        self.shared.state_reached()?;
         let denied = std::mem::take(&mut *lock(&self.shared.denied));
         for (reason, count) in denied {
             self.shared.audit(audit::Event::Denied { reason, count })?;

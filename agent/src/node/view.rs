@@ -14,7 +14,8 @@ use hearth_core::{
 use minicbor::{Decode, Encode};
 
 use super::record::{
-    Body, ChunkRecord, DocumentRecord, EndRecord, ForgottenTags, ItemRecord, JobRecord, Renamed, Totals, Vectors,
+    Body, ChunkRecord, DocumentRecord, EndRecord, ForgottenTags, GoneRecord, ItemRecord, JobRecord, Renamed, Totals,
+    Vectors,
 };
 use hearth_store::{Batch, Log, Position, Slot, State, StoreError, Tree};
 
@@ -39,6 +40,8 @@ pub(crate) enum Change {
     Gate(Box<Gate>),
     /// What was forgotten.
     Forgotten(ForgottenTags),
+    /// How far its author has come.
+    Reached(sync::Frontier),
     /// Something whose key was destroyed.
     Dead,
 }
@@ -213,6 +216,13 @@ impl Step<'_> {
                 }
                 Ok(())
             }
+            Change::Reached(frontier) => {
+                if let Some(origin) = &self.origin {
+                    let device = *origin.log.author.as_bytes();
+                    self.put(Tree::Reached, &device, &minicbor::bytes::ByteVec::from(frontier.encode()));
+                }
+                Ok(())
+            }
             Change::Dead => {
                 self.dead(self.position);
                 Ok(())
@@ -225,7 +235,7 @@ impl Step<'_> {
             return Ok(()); // Replayed: it is there.
         }
         self.remove(Tree::Ahead, document.as_bytes());
-        if self.get::<()>(Tree::Gone, document.as_bytes())?.is_some() {
+        if self.get::<GoneRecord>(Tree::Gone, document.as_bytes())?.is_some() {
             self.effects.erased.push(slot);
             self.dead(self.position);
             return Ok(());
@@ -331,10 +341,7 @@ impl Step<'_> {
     fn tombstone(&mut self, document: DocumentId) -> Result<(), StoreError> {
         let Some(record) = self.get::<DocumentRecord>(Tree::Document, document.as_bytes())? else {
             // It may still be on its way, by another author's log than the order to erase it.
-            if self.origin.is_some() {
-                self.put(Tree::Gone, document.as_bytes(), &());
-            }
-            return Ok(());
+            return self.gone(document, false);
         };
         // What stays on this node is nobody else's to erase.
         if self.node().is_some() {
@@ -343,8 +350,10 @@ impl Step<'_> {
             }
             self.effects.erased.push(record.slot);
         }
+        let mut whole = false;
         if let Some(mut item) = self.get::<ItemRecord>(Tree::Item, record.item.as_bytes())? {
             if item.document == document {
+                whole = true;
                 self.release(&item)?;
                 self.unname(&item)?;
                 self.uncount(&item);
@@ -362,6 +371,18 @@ impl Step<'_> {
         self.remove(Tree::Awaited, document.as_bytes());
         self.remove(Tree::Document, document.as_bytes());
         record.also.iter().chain([&record.position]).for_each(|position| self.dead(*position));
+        if record.shared.is_some() { self.gone(document, whole) } else { Ok(()) }
+    }
+
+    /// The fleet erased this document; the first order counts.
+    fn gone(&mut self, document: DocumentId, whole: bool) -> Result<(), StoreError> {
+        let Some(Origin { log, chain, .. }) = self.origin.clone() else { return Ok(()) };
+        let key = document.as_bytes();
+        if self.get::<GoneRecord>(Tree::Gone, key)?.is_none() {
+            let (since, number) = (self.now, chain.number.saturating_sub(1));
+            let (author, incarnation) = (log.author, log.incarnation);
+            self.put(Tree::Gone, key, &GoneRecord { since, author, incarnation, number, whole });
+        }
         Ok(())
     }
 

@@ -55,12 +55,14 @@ pub enum Tree {
     End = 10,
     /// Keys that came ahead of their documents.
     Ahead = 11,
-    /// Documents that were erased before they came, or that must not come again.
+    /// Documents that the fleet erased: they do not come again, and each device is to say that it has done so.
     Gone = 12,
     /// Documents of others that wait for their author's vectors, since when.
     Awaited = 13,
     /// Authors against whom there is a proof.
     Frozen = 14,
+    /// How far each device of the fleet has said to have come.
+    Reached = 15,
 }
 
 impl Tree {

@@ -196,6 +196,11 @@ impl EpochKey {
         NamingKey::from_bytes(self.derive("hearth/epoch/lan/1")).tag("day", &[&day.to_be_bytes()])
     }
 
+    /// The key under which members state how far they have come. Each statement has a place of its own in its author's log.
+    pub fn statements(&self) -> DocumentKey {
+        DocumentKey::from_entropy(self.derive("hearth/epoch/statements/1"))
+    }
+
     /// Wraps a document's key for those who know this one. The entropy is for this one record.
     pub fn record(&self, epoch: u32, tag: [u8; 16], document: Document<'_>, entropy: [u8; 24]) -> KeyRecord {
         let Document { space, id, key } = document;
