@@ -79,7 +79,25 @@ impl Sending {
         }
     }
 
+    /// What closes the link while this half is at work elsewhere.
+    pub fn closer(&self) -> Closer {
+        Closer { whole: self.whole.clone() }
+    }
+
     /// Tells the peer why this is the end. What it has not got yet is lost.
+    pub fn close(&self, reason: Close) {
+        self.whole.connection.close(VarInt::from_u32(reason.code()), reason.to_string().as_bytes());
+    }
+}
+
+/// Closes a link whose halves are elsewhere.
+#[derive(Clone, Debug)]
+pub struct Closer {
+    whole: Whole,
+}
+
+impl Closer {
+    /// Tells the peer why this is the end, at once. What it has not got yet is lost.
     pub fn close(&self, reason: Close) {
         self.whole.connection.close(VarInt::from_u32(reason.code()), reason.to_string().as_bytes());
     }
@@ -93,6 +111,11 @@ pub struct Receiving {
 }
 
 impl Receiving {
+    /// Takes messages of up to `most` bytes from now on, and waits `message_time` for all of one.
+    pub fn limit(&mut self, most: usize, message_time: Duration) {
+        (self.whole.most, self.whole.message_time) = (most, message_time);
+    }
+
     pub(crate) const fn new(whole: Whole, stream: RecvStream) -> Self {
         Self { whole, stream }
     }

@@ -18,7 +18,7 @@ mod tls;
 pub use close::{Close, LinkError};
 pub use ed25519_dalek::VerifyingKey;
 pub use frame::FRAME_MAX;
-pub use halves::{Receiving, Sending};
+pub use halves::{Closer, Receiving, Sending};
 pub use identity::{Identity, NotAKey, Trust, key_from_text, key_text};
 pub use lan::{Heard, Lan, LanError};
 pub use pipe::{Limits, Pipe};

@@ -48,6 +48,8 @@ const CLOCK_TOLD: u64 = 30_000;
 const WORDS_AFTER: Duration = Duration::from_secs(1);
 /// After so long without anything new, memory is given back.
 const REST_AFTER: Duration = Duration::from_secs(20);
+/// What came without the keys that it needs is asked for again after so long.
+const KEYS_RETRY: Duration = Duration::from_secs(2);
 /// How long saying the last may take.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// When the disk fails, the other side is asked to come again after so long.
@@ -81,6 +83,8 @@ pub(crate) enum Ended {
 pub(crate) struct Progress {
     /// How many of our segments the other is not known to have on its disk.
     pub(crate) waiting: AtomicU64,
+    /// Whether keys that came could not be kept or opened; what comes behind them is asked for again.
+    lacks_keys: AtomicBool,
     /// Whether nothing waits for the disk or to be sent.
     pub(crate) idle: AtomicBool,
     /// Bytes of letters that went out, their headers included.
@@ -95,8 +99,8 @@ impl Default for Progress {
     fn default() -> Self {
         let zero = || AtomicU64::new(0);
         // Before the greeting nothing is known.
-        let (waiting, idle) = (AtomicU64::new(u64::MAX), AtomicBool::new(false));
-        Self { waiting, idle, sent: zero(), received: zero(), asked: zero() }
+        let (waiting, idle, lacks_keys) = (AtomicU64::new(u64::MAX), AtomicBool::new(false), AtomicBool::new(false));
+        Self { waiting, lacks_keys, idle, sent: zero(), received: zero(), asked: zero() }
     }
 }
 
@@ -148,6 +152,7 @@ pub(crate) async fn run(
     let (inbox, from_peer) = mpsc::channel(QUEUE);
     let (to_peer, outbox) = mpsc::channel(QUEUE);
     let reader = tokio::spawn(read_letters(receiving, inbox));
+    let closer = sending.closer();
     let writer = tokio::spawn(write_letters(sending, outbox));
     let talk = Talk {
         peer: Peer::new(config, held, frozen),
@@ -162,6 +167,10 @@ pub(crate) async fn run(
     let node = Arc::clone(&talk.session.node);
     let ended = talk.run(from_peer, to_peer, news, first, learned).await;
     reader.abort();
+    if matches!(ended, Ended::NotAMember | Ended::NoFleet | Ended::OutOfPlace) {
+        // Nothing that is on its way goes out any more.
+        closer.close(if matches!(ended, Ended::OutOfPlace) { Close::Garbage } else { Close::NotTrusted });
+    }
     // What came last may not be findable by word yet. A failure is caught up with by the next start.
     let _ = tokio::task::spawn_blocking(move || node.commit_received_words()).await;
     // It sends what is left, closes and ends, for its queue has no sender any more.
@@ -285,6 +294,12 @@ impl Talk {
                 },
                 done = join(&mut self.running), if self.running.is_some() => {
                     self.running = None;
+                    // What is sent may be sealed under a key of which the other is to hear first.
+                    while let Ok(told) = news.try_recv() {
+                        if let Err(ended) = self.hear(Ok(told)).await {
+                            return ended;
+                        }
+                    }
                     self.tell_all(done);
                     continue;
                 }
@@ -396,11 +411,13 @@ impl Talk {
             }
             Err(RecvError::Lagged(_)) => {
                 let node = Arc::clone(&self.session.node);
-                let held = tokio::task::spawn_blocking(move || node.held()).await;
-                if let Ok(Ok(held)) = held {
+                let read = move || Ok::<_, NodeError>((node.held()?, node.frozen()?));
+                if let Ok(Ok((held, frozen))) = tokio::task::spawn_blocking(read).await {
                     self.tell_all(held.into_iter().map(Input::Appended).collect());
+                    self.tell_all(frozen.into_iter().map(Input::Frozen).collect());
                 }
                 self.check_membership()?;
+                self.say_chain()?;
                 self.tell_all(vec![Input::TrustChanged]);
             }
             Err(RecvError::Closed) => return Err(Ended::Stopped),
@@ -443,7 +460,8 @@ impl Talk {
             && let Some(work) = self.work.pop_front()
         {
             let (node, peer) = (Arc::clone(&self.session.node), self.session.peer);
-            self.running = Some(tokio::task::spawn_blocking(move || do_work(&node, &peer, work)));
+            let progress = Arc::clone(&self.session.progress);
+            self.running = Some(tokio::task::spawn_blocking(move || do_work(&node, &peer, &progress, work)));
         }
         Ok(())
     }
@@ -470,13 +488,23 @@ async fn join(running: &mut Option<JoinHandle<Vec<Input>>>) -> Vec<Input> {
 }
 
 /// Does one piece of work for the disk; says what the machine is to know of it.
-fn do_work(node: &Shared, peer: &DeviceId, work: Work) -> Vec<Input> {
+fn do_work(node: &Shared, peer: &DeviceId, progress: &Progress, work: Work) -> Vec<Input> {
     match work {
         Work::Keys(records) => {
-            if let Err(error) = node.keep_keys(&records) {
+            let lacks = node.keep_keys(&records).unwrap_or_else(|error| {
                 warn!(%error, "document keys that came could not be kept; they come again with their segments");
-            }
+                true
+            });
+            progress.lacks_keys.fetch_or(lacks, Ordering::SeqCst);
             Vec::new()
+        }
+        // Without their keys they would be stored closed, and nobody would send the keys again.
+        Work::Store(orders) if progress.lacks_keys.swap(false, Ordering::SeqCst) => {
+            let again = |order: ToStore| {
+                let (log, number) = (order.at.log, order.at.chain.number - 1);
+                Input::NotStored { log, number, retry_after: KEYS_RETRY }
+            };
+            orders.into_iter().map(again).collect()
         }
         Work::Store(orders) => {
             let at: Vec<(Log, u64)> = orders.iter().map(|order| (order.at.log, order.at.chain.number - 1)).collect();
@@ -498,7 +526,7 @@ fn do_work(node: &Shared, peer: &DeviceId, work: Work) -> Vec<Input> {
         Work::Words | Work::Rest => {
             let done = match work {
                 Work::Words => node.commit_received_words().and_then(|()| node.state_reached()),
-                _ => node.rest_words(),
+                _ => node.clean().and_then(|()| node.rest_words()),
             };
             if let Err(error) = done {
                 warn!(%error, "what came is not yet findable by word; the next start catches up");

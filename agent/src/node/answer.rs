@@ -530,6 +530,8 @@ impl Node {
                 "a secret session stays on its node; open another one for what the fleet may have",
             ));
         }
+        let taken_back: Vec<SessionId> =
+            if with_fleet { Vec::new() } else { meant.iter().map(|session| session.id).collect() };
         let changed: Vec<session::Session> = meant
             .into_iter()
             .filter(|session| session.visibility != visibility)
@@ -542,7 +544,7 @@ impl Node {
                 state: if with_fleet { "shared with the fleet" } else { "kept on this node" }.into(),
             })?;
         }
-        self.shared.settle_homes()?;
+        self.shared.settle_homes(&taken_back)?;
         Ok(Sessions { sessions: changed })
     }
 

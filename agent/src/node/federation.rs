@@ -221,6 +221,10 @@ impl Shared {
     /// Whether an item lies in the log in which this session's things belong.
     pub(super) fn is_at_home(&self, item: &ItemRecord, session: SessionId) -> Result<bool, StoreError> {
         let Some(membership) = self.membership() else { return Ok(true) };
+        // After a backup: of a session that is not known, nothing is known to belong elsewhere.
+        if self.gate.read().unwrap_or_else(PoisonError::into_inner).session(session).is_none() {
+            return Ok(true);
+        }
         let home = self.is_session_shared(session).then(|| membership.space());
         Ok(self.document(item.document)?.is_none_or(|record| record.shared == home))
     }
@@ -291,7 +295,9 @@ impl Shared {
 
     /// Another node knows more of our own log than we do: this folder was put back from a backup.
     pub(crate) fn was_restored(&self, incarnation: u64) {
-        self.writer().log.begin_shared_anew(incarnation);
+        if let Err(error) = self.writer().log.begin_shared_anew(incarnation) {
+            tracing::warn!(error = %error, "that a new log began could not be noted");
+        }
         self.notice(
             "another node has more of this node's log than this node, so the data folder came from a backup; what was lost comes back \
              from there, and a new log was begun",
@@ -334,13 +340,17 @@ impl Shared {
         records
     }
 
-    /// Keeps document keys that came; those that do not open, and those that are here or were erased, are left.
-    pub(crate) fn keep_keys(&self, records: &[Vec<u8>]) -> Result<(), NodeError> {
-        let Some(membership) = self.membership() else { return Ok(()) };
+    /// Keeps document keys that came; those that do not open, and those that are here or were erased, are left. Says whether some are of an
+    /// epoch whose key is not here yet: what they open must wait.
+    pub(crate) fn keep_keys(&self, records: &[Vec<u8>]) -> Result<bool, NodeError> {
+        let Some(membership) = self.membership() else { return Ok(false) };
+        let mut lacks_epoch = false;
         let mut writer = self.writer();
         let mut batch = Batch::default();
         for record in records.iter().filter_map(|bytes| KeyRecord::decode(bytes).ok()) {
-            let opened = membership.key(record.epoch).and_then(|secret| secret.open(&record).ok());
+            let secret = membership.key(record.epoch);
+            lacks_epoch |= secret.is_none() && record.epoch > membership.epoch().map_or(0, |(epoch, _)| epoch);
+            let opened = secret.and_then(|secret| secret.open(&record).ok());
             let Some((space, document, key)) = opened.filter(|(space, ..)| *space == membership.space()) else {
                 continue;
             };
@@ -354,7 +364,8 @@ impl Shared {
             }
         }
         writer.keys.sync()?;
-        Ok(self.state.apply(batch)?)
+        self.state.apply(batch)?;
+        Ok(lacks_epoch)
     }
 
     /// Puts verified segments into the log, in the order in which they are given, and applies what they say. Answers for each.
@@ -382,8 +393,10 @@ impl Shared {
                 answers.push(Input::NotStored { log, number, retry_after: Duration::from_secs(1) });
             }
         }
+        let mut overtaken = Vec::new();
         if !segments.is_empty() {
             let at = now();
+            overtaken = self.overtaken(&segments)?;
             // First, so that no crash lets a scan bring back what these segments erase.
             let tags = self.tags_of_erased(&segments)?;
             if !tags.is_empty() {
@@ -399,7 +412,35 @@ impl Shared {
                 answers.push(Input::Stored(held));
             }
         }
+        drop(writer);
+        if !overtaken.is_empty() {
+            self.erase(&overtaken)?;
+        }
         Ok(answers)
+    }
+
+    /// Our own items of which these segments erase a version that is not the newest: whoever forgot it had not seen the newer one.
+    fn overtaken(&self, segments: &[Segment]) -> Result<Vec<ItemRecord>, StoreError> {
+        let mut items = Vec::new();
+        for segment in segments {
+            let space = self.space_of(segment);
+            let by_us = DeviceId::of_key_bytes(&segment.head().author) == self.identity.device;
+            for (_, change) in segment.changes() {
+                let Some(change) = change.filter(|change| change.kind == Kind::Tombstone && !by_us) else { continue };
+                let item = match self.document(change.document)? {
+                    Some(record) if record.shared == Some(space) => Some(record.item),
+                    Some(_) => None,
+                    None => {
+                        let gone: Option<GoneRecord> = self.state.get(Tree::Gone, change.document.as_bytes())?;
+                        gone.and_then(|gone| gone.item)
+                    }
+                };
+                let Some(item) = item else { continue };
+                let item: Option<ItemRecord> = self.state.get(Tree::Item, item.as_bytes())?;
+                items.extend(item.filter(|item| item.node.is_none() && item.document != change.document));
+            }
+        }
+        Ok(items)
     }
 
     /// States, signed and to all, how far this node has come with everybody's logs: what they ordered to be erased up to there is erased
@@ -491,20 +532,15 @@ impl Shared {
                 from_indexes |= self.shared_item(*document, space)?.is_some();
             }
         }
-        let arrival = Arrival { position, now: at, origin: self.origin_of(segment) };
+        let arrival = Arrival { position, now: at, origin: self.origin_of(segment), received: true };
         let mut effects = view::apply(&self.state, arrival, changes)?;
         let erased = std::mem::take(&mut effects.erased);
         self.carry_out(writer, effects)?;
         if !erased.is_empty() {
             writer.keys.erase(erased)?;
         }
-        if from_indexes {
-            // With the keys it is gone for good; what is left in other files is tried again by upkeep.
-            let cleaned = self.prune(writer).and_then(|()| self.purge(writer));
-            if let Err(error) = cleaned {
-                tracing::warn!(error = %error, "what was erased elsewhere is not yet out of all files; it is tried again");
-            }
-        }
+        // With the keys it is gone for good; what is left in files goes for many at a time.
+        self.unclean.fetch_or(from_indexes, Ordering::SeqCst);
         Ok(())
     }
 
@@ -581,32 +617,35 @@ impl Shared {
         Ok(Entry::Document { body: Box::new(body), encoded })
     }
 
-    /// Moves what this node captured into the log in which its session has it now; says how many items that were.
-    pub(crate) fn settle_homes(&self) -> Result<u64, NodeError> {
+    /// Moves what this node captured into the log in which its session has it now; says how many items that were. What is shared stays
+    /// so but for the sessions that were just taken back: a gate from a backup takes back nothing.
+    pub(crate) fn settle_homes(&self, taken_back: &[SessionId]) -> Result<u64, NodeError> {
         if self.membership().is_none() {
             return Ok(0);
         }
+        let is_away = |item: &ItemRecord| -> Result<bool, StoreError> {
+            let session = item.meta.session;
+            let meant = self.is_session_shared(session) || taken_back.contains(&session);
+            Ok(item.node.is_none() && meant && !self.is_at_home(item, session)?)
+        };
         let mut away = Vec::new();
         self.each_item(|item| {
-            if item.node.is_none() && !self.is_at_home(&item, item.meta.session)? {
-                away.push(item);
+            if is_away(&item)? {
+                away.push(item.meta.item);
             }
             Ok(())
         })?;
         for items in away.chunks(MOVES) {
             let mut writer = self.writer();
-            let mut moves = Vec::new();
-            for item in items {
-                // It may have been forgotten meanwhile.
-                if self.document(item.document)?.is_some() {
-                    let vectors = self.vectors_of(item.document)?;
-                    moves.push((item.meta.item, self.moved(item, item.meta.clone())?, vectors));
-                }
-            }
             let (mut entries, mut vectors) = (Vec::new(), Vec::new());
-            for (item, entry, rows) in moves {
-                entries.push(entry);
-                vectors.push((item, rows));
+            for id in items {
+                // It may have changed, moved or gone since it was looked up.
+                let item: Option<ItemRecord> = self.state.get(Tree::Item, id.as_bytes())?;
+                let Some(item) = item else { continue };
+                if is_away(&item)? {
+                    vectors.push((*id, self.vectors_of(item.document)?));
+                    entries.push(self.moved(&item, item.meta.clone())?);
+                }
             }
             self.commit(&mut writer, entries)?;
             let mut entries = Vec::new();

@@ -4,13 +4,13 @@
 //! which is what makes it final. The state keeps which places of the log are to be pruned, until they are. Backups that were made
 //! outside are out of reach, and the answer does not pretend otherwise.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use hearth_core::{DocumentId, Moment, audit::Event, delta::Kind, session};
 
 use super::{
     Entry, NodeError, Shared, Writer, lock, now,
-    record::{ChunkRecord, ForgottenTags, ItemRecord},
+    record::{ChunkRecord, ForgottenTags, GoneRecord, ItemRecord},
     view::UNPURGED,
 };
 use crate::ask::{Failure, FailureKind, Forget, Forgotten, Mode};
@@ -153,25 +153,34 @@ impl Shared {
 
     /// Erases items with all their versions: tombstones, keys, log, words, vectors.
     pub(crate) fn erase(&self, items: &[ItemRecord]) -> Result<(), NodeError> {
-        // Older versions first: the current one takes the item with it.
-        let documents = items.iter().flat_map(|item| item.older.iter().copied().chain([item.document])).collect();
         // First of all, so that a scan does not bring them back: their files may still be there.
         let tag = |item: &ItemRecord| self.forgotten_tag(&item.meta.source, &item.meta.name, &item.meta.content);
         let tags: Vec<_> = items.iter().filter(|item| item.node.is_none()).map(tag).collect();
         for tags in tags.chunks(1_000) {
             self.commit(&mut self.writer(), vec![Entry::Forgotten(ForgottenTags(tags.to_vec()))])?;
         }
-        self.erase_documents(documents, true)
+        let mut writer = self.writer();
+        // A newer version may have come since they were looked up. Older ones first: the current one takes the item with it.
+        let mut documents = Vec::new();
+        for item in items {
+            let now: Option<ItemRecord> = self.state.get(Tree::Item, item.meta.item.as_bytes())?;
+            let item = now.as_ref().unwrap_or(item);
+            documents.extend(item.older.iter().copied().chain([item.document]));
+        }
+        self.erase_documents(&mut writer, documents, true)
     }
 
     /// Erases versions that newer ones took the place of; the indexes know nothing of them any more.
     pub(crate) fn erase_older(&self) -> Result<(), NodeError> {
         let mut older = Vec::new();
+        // Those of other nodes are theirs to tidy up: an order about one is an order to forget.
         self.each_item(|item| {
-            older.extend(item.older);
+            if item.node.is_none() {
+                older.extend(item.older);
+            }
             Ok(())
         })?;
-        self.erase_documents(older, false)
+        self.erase_documents(&mut self.writer(), older, false)
     }
 
     /// Erases keys that belong to no document: a crash came between a tombstone and its key, or between a key and its document, or
@@ -201,14 +210,18 @@ impl Shared {
         self.bury(&mut writer, documents)
     }
 
-    fn erase_documents(&self, documents: Vec<DocumentId>, from_indexes: bool) -> Result<(), NodeError> {
+    fn erase_documents(
+        &self,
+        writer: &mut Writer,
+        documents: Vec<DocumentId>,
+        from_indexes: bool,
+    ) -> Result<(), NodeError> {
         if documents.is_empty() {
             return Ok(());
         }
-        let mut writer = self.writer();
-        self.bury(&mut writer, documents)?;
+        self.bury(writer, documents)?;
         // With its key a document is gone for good; on a full disk its bytes follow when there is room to write the rest anew.
-        let pruned = self.prune(&mut writer).and_then(|()| if from_indexes { self.purge(&mut writer) } else { Ok(()) });
+        let pruned = self.prune(writer).and_then(|()| if from_indexes { self.purge(writer) } else { Ok(()) });
         match pruned {
             Err(_) if is_disk_full(self.folder.root()) => {
                 self.notice(
@@ -218,6 +231,17 @@ impl Shared {
             }
             other => other,
         }
+    }
+
+    /// Removes what others had erased from the files of log and indexes, if there is any: its keys are gone already.
+    pub(crate) fn clean(&self) -> Result<(), NodeError> {
+        let mut writer = self.writer();
+        if writer.behind || !self.unclean.swap(false, Ordering::SeqCst) {
+            return Ok(());
+        }
+        let cleaned = self.prune(&mut writer).and_then(|()| self.purge(&mut writer));
+        self.unclean.store(cleaned.is_err(), Ordering::SeqCst);
+        cleaned
     }
 
     /// Removes what is left of documents that are gone: from the log at once, from the index files once they have waited long enough.
@@ -236,7 +260,7 @@ impl Shared {
     }
 
     /// Replaces what belongs to no document any more by its hashes, in the log.
-    pub(super) fn prune(&self, writer: &mut Writer) -> Result<(), NodeError> {
+    fn prune(&self, writer: &mut Writer) -> Result<(), NodeError> {
         let mut positions = Vec::new();
         for dead in self.state.iter::<()>(Tree::Dead) {
             let (key, ()) = dead?;
@@ -246,9 +270,14 @@ impl Shared {
         if positions.is_empty() {
             return Ok(());
         }
-        let left = writer.log.prune(&positions, |change| {
+        let left = writer.log.prune(&positions, |head, change| {
             let of_document = matches!(change.kind, Kind::Document | Kind::Embedding | Kind::Rename);
-            of_document && matches!(self.document(change.document), Ok(None))
+            // What others shared and is merely not open here yet is not gone.
+            let erased = || {
+                let gone = self.state.get::<GoneRecord>(Tree::Gone, change.document.as_bytes());
+                head.fleet == self.identity.fleet() || matches!(gone, Ok(Some(_)))
+            };
+            of_document && matches!(self.document(change.document), Ok(None)) && erased()
         })?;
         let mut batch = Batch::default();
         for position in positions.iter().filter(|position| !left.contains(position)) {
@@ -263,7 +292,7 @@ impl Shared {
     }
 
     /// Writes the index files anew without what is gone.
-    pub(super) fn purge(&self, writer: &mut Writer) -> Result<(), NodeError> {
+    fn purge(&self, writer: &mut Writer) -> Result<(), NodeError> {
         self.commit_words(writer)?;
         writer.keyword.purge()?;
         let end = writer.log.end();

@@ -150,6 +150,8 @@ pub(crate) struct Shared {
     news: tokio::sync::broadcast::Sender<News>,
     /// Whether others erased something here and are to hear that it is done.
     owes_statement: AtomicBool,
+    /// Whether something that others erased is still in the files of log and indexes.
+    unclean: AtomicBool,
     stated: Mutex<Option<Instant>>,
     writer: Mutex<Writer>,
 }
@@ -297,6 +299,7 @@ impl Shared {
             news: tokio::sync::broadcast::channel(federation::NEWS_MAX).0,
             // It may have died in between.
             owes_statement: AtomicBool::new(true),
+            unclean: AtomicBool::new(false),
             stated: Mutex::default(),
             writer: Mutex::new(Writer { log, keys, keyword, audit, behind: false, uncommitted: None }),
             state,
@@ -384,7 +387,8 @@ impl Shared {
             let (position, segment) = writer.log.append(draft, at)?;
             let origin = self.origin_of(&segment);
             let grown = origin.clone();
-            let applied = view::apply(&self.state, Arrival { position, now: at, origin }, changes);
+            let arrival = Arrival { position, now: at, origin, received: false };
+            let applied = view::apply(&self.state, arrival, changes);
             let carried = applied.map_err(NodeError::from).and_then(|effects| self.carry_out(writer, effects));
             if let Err(error) = carried {
                 writer.behind = true;
@@ -690,7 +694,7 @@ impl Shared {
     fn replay(&self, writer: &mut Writer, step: Step, changes: Vec<Change>) -> Result<(), NodeError> {
         let position = step.position;
         if position >= step.of_state {
-            let arrival = Arrival { position, now: now(), origin: step.origin };
+            let arrival = Arrival { position, now: now(), origin: step.origin, received: false };
             let mut effects = view::apply(&self.state, arrival, changes)?;
             // What another node had erased when the process died.
             writer.keys.erase(std::mem::take(&mut effects.erased))?;
@@ -704,7 +708,9 @@ impl Shared {
         let mut effects = Effects::default();
         for change in changes {
             match change {
-                Change::Document { document, body, .. } if position >= step.of_words => {
+                Change::Document { document, mut body, .. } if position >= step.of_words => {
+                    let record: Option<DocumentRecord> = self.state.get(Tree::Document, document.as_bytes())?;
+                    body.meta.item = record.map_or(body.meta.item, |record| record.item);
                     let item: Option<ItemRecord> = self.state.get(Tree::Item, body.meta.item.as_bytes())?;
                     match item {
                         Some(item) if item.document == document => effects.index.push(*body),
@@ -742,6 +748,8 @@ impl Shared {
         let mut changes = Vec::new();
         // Each is read once, however many changes of its document there are.
         let mut keys: HashMap<Slot, Option<DocumentKey>> = HashMap::new();
+        // A segment of ours is far from it; one that was made to fill the memory is read as far as this goes.
+        let mut room = record::PLAIN_MAX;
         for (seq, change) in segment.changes() {
             let Some(change) = change else { continue };
             let (document, kind) = (change.document, change.kind);
@@ -756,7 +764,7 @@ impl Shared {
             changes.extend(match kind {
                 _ if of_document && slot.is_none() && place.author == self.identity.device => Some(Change::Dead),
                 Kind::Document => slot.and_then(|slot| {
-                    let body = Box::new(Body::decode(&open(slot)?).ok()?);
+                    let body = Box::new(Body::decode_within(&open(slot)?, &mut room).ok()?);
                     Some(Change::Document { document, seq, slot, body })
                 }),
                 Kind::Embedding => slot

@@ -143,7 +143,7 @@ impl Encoded {
 /// Marks a compressed record; nothing else begins with it, since CBOR arrays of our sizes do not.
 const COMPRESSED: u8 = 0x5a;
 /// What a compressed record may grow to: far above what is captured, far below what hurts.
-const PLAIN_MAX: usize = 96 << 20;
+pub(crate) const PLAIN_MAX: usize = 96 << 20;
 
 impl Body {
     /// A version of an item, built from redacted text alone and with the gate's permit, which it uses up.
@@ -198,10 +198,16 @@ impl Body {
 
     /// Reads back what was sealed.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
+        Self::decode_within(bytes, &mut { PLAIN_MAX })
+    }
+
+    /// Reads back what was sealed, as long as it takes no more than `room` bytes, which become fewer by what it takes.
+    pub(crate) fn decode_within(bytes: &[u8], room: &mut usize) -> Result<Self, StoreError> {
         let damaged = || StoreError::Damaged("a document");
         let packed = bytes.strip_prefix(&[COMPRESSED]).ok_or_else(damaged)?;
-        let size = zstd::bulk::Decompressor::upper_bound(packed).unwrap_or(PLAIN_MAX).min(PLAIN_MAX);
+        let size = zstd::bulk::Decompressor::upper_bound(packed).unwrap_or(*room).min(*room);
         let plain = zstd::bulk::decompress(packed, size).map_err(|_| damaged())?;
+        *room -= plain.len();
         minicbor::decode(&plain).map_err(|_| damaged())
     }
 }
@@ -307,6 +313,9 @@ pub(crate) struct DocumentRecord {
     /// The fleet's space, when it is in a log that the fleet shares; absent when it stays on this node.
     #[n(6)]
     pub(crate) shared: Option<SpaceId>,
+    /// Which of its author's logs that is.
+    #[cbor(n(7), default)]
+    pub(crate) incarnation: u64,
 }
 
 /// The state's record of a document that the fleet erased.
@@ -326,6 +335,9 @@ pub(crate) struct GoneRecord {
     /// Whether an item went with it, not just an older version.
     #[n(4)]
     pub(crate) whole: bool,
+    /// The item of which it was a version, when that was known.
+    #[n(5)]
+    pub(crate) item: Option<ItemId>,
 }
 
 /// The state's record of how far a log is here that the fleet shares.

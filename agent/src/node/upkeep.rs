@@ -33,6 +33,7 @@ impl Node {
         }
         self.shared.embed_awaited(at)?;
         self.shared.state_reached()?;
+        self.shared.clean()?;
         let denied = std::mem::take(&mut *lock(&self.shared.denied));
         for (reason, count) in denied {
             self.shared.audit(audit::Event::Denied { reason, count })?;
@@ -41,7 +42,7 @@ impl Node {
         let due = upkeep.retention_at.is_none_or(|last| last > at || at.since(last) >= RETENTION_EVERY);
         if due {
             self.shared.forget_expired(at)?;
-            self.shared.settle_homes()?;
+            self.shared.settle_homes(&[])?;
             self.shared.erase_older()?;
             self.shared.sweep_keys()?;
             self.shared.sweep(at)?;

@@ -75,6 +75,8 @@ pub(crate) struct Arrival {
     pub(crate) now: Moment,
     /// What is known of it when the fleet shares it.
     pub(crate) origin: Option<Origin>,
+    /// Whether it came from another node just now; then the keys of what it erases go too.
+    pub(crate) received: bool,
 }
 
 /// Whose segment it is, and what log it continues.
@@ -117,12 +119,13 @@ pub(crate) fn segment_key(log: &sync::Log, number: u64) -> Vec<u8> {
 
 /// Applies what one segment says and moves the cursor behind it, in one transaction.
 pub(crate) fn apply(state: &State, arrival: Arrival, changes: Vec<Change>) -> Result<Effects, StoreError> {
-    let Arrival { position, now, origin } = arrival;
+    let Arrival { position, now, origin, received } = arrival;
     let mut step = Step {
         state,
         now,
         position,
         origin,
+        received,
         writes: BTreeMap::new(),
         effects: Effects::default(),
         totals: Totals::default(),
@@ -152,6 +155,7 @@ struct Step<'s> {
     now: Moment,
     position: Position,
     origin: Option<Origin>,
+    received: bool,
     writes: BTreeMap<Key, Option<Vec<u8>>>,
     effects: Effects,
     totals: Totals,
@@ -230,7 +234,7 @@ impl Step<'_> {
         }
     }
 
-    fn document(&mut self, document: DocumentId, seq: u64, slot: Slot, body: Box<Body>) -> Result<(), StoreError> {
+    fn document(&mut self, document: DocumentId, seq: u64, slot: Slot, mut body: Box<Body>) -> Result<(), StoreError> {
         if self.get::<DocumentRecord>(Tree::Document, document.as_bytes())?.is_some() {
             return Ok(()); // Replayed: it is there.
         }
@@ -240,10 +244,32 @@ impl Step<'_> {
             self.dead(self.position);
             return Ok(());
         }
-        let (item, node) = (body.meta.item, self.node());
-        let before = self.get::<ItemRecord>(Tree::Item, item.as_bytes())?;
+        let node = self.node();
+        let mut item = body.meta.item;
+        let mut before = self.get::<ItemRecord>(Tree::Item, item.as_bytes())?;
         // Nobody writes over what another node captured.
         if before.as_ref().is_some_and(|before| before.node != node) {
+            return Ok(());
+        }
+        if before.is_none() && node.is_none() {
+            // After a backup one thing may have been captured twice: it stays one item.
+            let name = name_key(&body.meta.source, &body.meta.name);
+            if let Some(twin) = self.get::<ItemId>(Tree::Name, &name)? {
+                before = self.get::<ItemRecord>(Tree::Item, twin.as_bytes())?.filter(|twin| twin.node.is_none());
+                item = before.as_ref().map_or(item, |before| before.meta.item);
+                body.meta.item = item;
+            }
+        }
+        let incarnation = self.origin.as_ref().map_or(0, |origin| origin.log.incarnation);
+        if let Some(mut before) = before.clone()
+            && self.comes_late(&before, incarnation, seq, body.meta.captured_at)?
+        {
+            let (position, shared) = (self.position, self.space());
+            let (chunks, also) = (Vec::new(), Vec::new());
+            let record = DocumentRecord { item, position, seq, slot, chunks, also, shared, incarnation };
+            self.put(Tree::Document, document.as_bytes(), &record);
+            before.older.push(document);
+            self.put(Tree::Item, item.as_bytes(), &before);
             return Ok(());
         }
         let mut waits = false;
@@ -265,6 +291,7 @@ impl Step<'_> {
             older = before.older.clone();
             older.push(before.document);
             self.release(&before)?;
+            self.unname(&before)?;
             self.uncount(&before);
         }
         if waits && node.is_some() {
@@ -277,7 +304,8 @@ impl Step<'_> {
         }
         let chunks = body.passages.iter().map(|passage| passage.id).collect();
         let (position, shared) = (self.position, self.space());
-        let record = DocumentRecord { item, position, seq, slot, chunks, also: Vec::new(), shared };
+        let also = Vec::new();
+        let record = DocumentRecord { item, position, seq, slot, chunks, also, shared, incarnation };
         self.put(Tree::Document, document.as_bytes(), &record);
         let passages = u32::try_from(body.passages.len()).unwrap_or(u32::MAX);
         let record = ItemRecord { meta: body.meta.clone(), document, passages, older, node };
@@ -287,6 +315,25 @@ impl Step<'_> {
         self.effects.unindex.push(item);
         self.effects.index.push(*body);
         Ok(())
+    }
+
+    /// Whether a version comes after one that is newer: after a backup, an author's logs arrive in any order.
+    fn comes_late(
+        &self,
+        before: &ItemRecord,
+        incarnation: u64,
+        seq: u64,
+        captured_at: Moment,
+    ) -> Result<bool, StoreError> {
+        let Some(origin) = &self.origin else { return Ok(false) };
+        let Some(current) = self.get::<DocumentRecord>(Tree::Document, before.document.as_bytes())? else {
+            return Ok(false);
+        };
+        Ok(if current.shared == Some(origin.space) {
+            (incarnation, seq) < (current.incarnation, current.seq)
+        } else {
+            captured_at < before.meta.captured_at
+        })
     }
 
     fn embedding(&mut self, document: DocumentId, vectors: Vectors) -> Result<(), StoreError> {
@@ -341,13 +388,13 @@ impl Step<'_> {
     fn tombstone(&mut self, document: DocumentId) -> Result<(), StoreError> {
         let Some(record) = self.get::<DocumentRecord>(Tree::Document, document.as_bytes())? else {
             // It may still be on its way, by another author's log than the order to erase it.
-            return self.gone(document, false);
+            return self.gone(document, None, false);
         };
         // What stays on this node is nobody else's to erase.
-        if self.node().is_some() {
-            if record.shared != self.space() {
-                return Ok(());
-            }
+        if self.node().is_some() && record.shared != self.space() {
+            return Ok(());
+        }
+        if self.received || self.node().is_some() {
             self.effects.erased.push(record.slot);
         }
         let mut whole = false;
@@ -371,17 +418,17 @@ impl Step<'_> {
         self.remove(Tree::Awaited, document.as_bytes());
         self.remove(Tree::Document, document.as_bytes());
         record.also.iter().chain([&record.position]).for_each(|position| self.dead(*position));
-        if record.shared.is_some() { self.gone(document, whole) } else { Ok(()) }
+        if record.shared.is_some() { self.gone(document, Some(record.item), whole) } else { Ok(()) }
     }
 
     /// The fleet erased this document; the first order counts.
-    fn gone(&mut self, document: DocumentId, whole: bool) -> Result<(), StoreError> {
+    fn gone(&mut self, document: DocumentId, item: Option<ItemId>, whole: bool) -> Result<(), StoreError> {
         let Some(Origin { log, chain, .. }) = self.origin.clone() else { return Ok(()) };
         let key = document.as_bytes();
         if self.get::<GoneRecord>(Tree::Gone, key)?.is_none() {
             let (since, number) = (self.now, chain.number.saturating_sub(1));
             let (author, incarnation) = (log.author, log.incarnation);
-            self.put(Tree::Gone, key, &GoneRecord { since, author, incarnation, number, whole });
+            self.put(Tree::Gone, key, &GoneRecord { since, author, incarnation, number, whole, item });
         }
         Ok(())
     }

@@ -18,7 +18,7 @@ use ed25519_dalek::SigningKey;
 use hearth_core::{
     Moment,
     delta::Logged,
-    segment::{BYTES_MAX, Chain, Draft, GENESIS, Segment},
+    segment::{BYTES_MAX, Chain, Draft, GENESIS, Head, Segment},
 };
 use minicbor::{Decode, Encode};
 
@@ -168,6 +168,8 @@ pub struct Log {
 pub struct LogReader {
     lives: RwLock<Vec<Life>>,
     offsets: Mutex<HashMap<(usize, u32), Offsets>>,
+    /// Held alone while a file is put in another one's place, so that nobody looks into one file for what lies in the other.
+    files: RwLock<()>,
 }
 
 /// Where the segments of a file begin.
@@ -195,7 +197,7 @@ impl Log {
             root,
             key,
             alone,
-            reader: Arc::new(LogReader { lives: RwLock::new(lives), offsets: Mutex::default() }),
+            reader: Arc::new(LogReader { lives: RwLock::new(lives), ..LogReader::default() }),
             end: None,
             shared_floor: 0,
             since_tip: 0,
@@ -245,13 +247,19 @@ impl Log {
     }
 
     /// The log that the fleet may have is known elsewhere further than here: the next one begins, beyond `incarnation`.
-    pub fn begin_shared_anew(&mut self, incarnation: u64) {
+    ///
+    /// # Errors
+    /// When it cannot be noted.
+    pub fn begin_shared_anew(&mut self, incarnation: u64) -> Result<(), StoreError> {
         self.shared_floor = self.shared_floor.max(incarnation);
         if let Some(end) = &mut self.end
             && end.shared.as_ref().is_some_and(|shared| shared.incarnation <= incarnation)
         {
             end.shared = None;
+            // What is noted must not be gone on with after a crash.
+            self.note_tip()?;
         }
+        Ok(())
     }
 
     fn end_or_begin(&mut self, now: Moment) -> Result<&End, StoreError> {
@@ -352,7 +360,7 @@ impl Log {
         let mut positions = Vec::with_capacity(segments.len());
         for offset in offsets {
             positions.push(Position::new(life, end.file_no, end.ordinal));
-            self.reader.grew(life, end.file_no, offset);
+            self.reader.grew(life, end.file_no, end.ordinal, offset);
             end.ordinal += 1;
         }
         Ok(positions)
@@ -384,7 +392,7 @@ impl Log {
     pub fn prune(
         &mut self,
         segments: &[Position],
-        gone: impl Fn(&Logged<'_>) -> bool,
+        gone: impl Fn(&Head, &Logged<'_>) -> bool,
     ) -> Result<Vec<Position>, StoreError> {
         let mut files: BTreeMap<(usize, u32), Vec<Position>> = BTreeMap::new();
         for position in segments {
@@ -408,7 +416,7 @@ impl Log {
         life: usize,
         file_no: u32,
         ordinals: &[u32],
-        gone: &impl Fn(&Logged<'_>) -> bool,
+        gone: &impl Fn(&Head, &Logged<'_>) -> bool,
     ) -> Result<(), StoreError> {
         let what = "pruning the log";
         let path = file_path(&self.reader.life(life)?.dir, file_no);
@@ -419,7 +427,8 @@ impl Log {
             let mut bytes = bytes.ok_or(StoreError::Damaged("a segment of the log"))?;
             if ordinals.contains(&ordinal) {
                 let mut segment = Segment::open(&bytes)?;
-                if segment.prune(gone) {
+                let head = segment.head().clone();
+                if segment.prune(|change| gone(&head, change)) {
                     bytes = segment.encode();
                 }
             }
@@ -429,6 +438,7 @@ impl Log {
         }
         // The note of the end names offsets that are about to move.
         let _ = fs::remove_file(self.tip_path());
+        let _alone = self.reader.files.write().expect("no holder panics");
         write_atomic(&path, &anew)?;
         self.reader.offsets.lock().expect("no holder panics").remove(&(life, file_no));
         if let Some(end) = self.end.as_mut().filter(|end| life + 1 == self.reader.count() && end.file_no == file_no) {
@@ -558,9 +568,15 @@ impl LogReader {
         self.lives.read().expect("no holder panics").len()
     }
 
-    fn grew(&self, life: usize, file: u32, offset: u64) {
-        if let Some(known) = self.offsets.lock().expect("no holder panics").get_mut(&(life, file)) {
-            Arc::make_mut(known).push(offset);
+    fn grew(&self, life: usize, file: u32, ordinal: u32, offset: u64) {
+        let mut offsets = self.offsets.lock().expect("no holder panics");
+        if let Some(known) = offsets.get_mut(&(life, file)) {
+            // Who looked while it grew may have seen less; then it is looked at again.
+            if known.len() == ordinal as usize {
+                Arc::make_mut(known).push(offset);
+            } else {
+                offsets.remove(&(life, file));
+            }
         }
     }
 
@@ -579,6 +595,7 @@ impl LogReader {
     pub fn read_bytes(&self, position: Position) -> Result<Vec<u8>, StoreError> {
         let life = self.life(position.life())?;
         let path = file_path(&life.dir, position.file());
+        let _shared = self.files.read().expect("no holder panics");
         let mut file = File::open(&path).map_err(StoreError::io("reading the log"))?;
         let offsets = self.offsets_of(position, &mut file)?;
         let offset = *offsets.get(position.ordinal() as usize).ok_or(StoreError::Damaged("a place in the log"))?;

@@ -61,7 +61,7 @@ fn a_damaged_file_is_left_as_it_is_and_the_others_are_pruned() {
     let mut log = open(dir.path());
     let new = append(&mut log, 9);
     assert_eq!(log.reader.count(), 2, "another life");
-    let left = log.prune(&[old[0], new], |_| true).expect("there is room");
+    let left = log.prune(&[old[0], new], |_, _| true).expect("there is room");
     assert_eq!(left, [old[0]]);
     assert_eq!(fs::read(&path).expect("read"), bytes, "left as it is");
     assert!(log.reader().read(new).expect("read").changes().all(|(_, change)| change.is_none()), "pruned");
@@ -168,7 +168,7 @@ fn a_pruned_change_is_gone_from_the_disk_and_the_rest_stays() {
     let mut log = open(dir.path());
     let positions: Vec<Position> = (0..4).map(|n| append(&mut log, n)).collect();
     let gone = DocumentId::from_bytes([1; 16]);
-    log.prune(&positions, |change| change.document == gone).expect("pruned");
+    log.prune(&positions, |_, change| change.document == gone).expect("pruned");
     append(&mut log, 8);
     assert_eq!(documents(&log, Position::BEGIN), [0, 2, 3, 8]);
     drop(log);
@@ -218,7 +218,7 @@ fn what_the_fleet_may_have_is_a_log_of_its_own_beside_what_stays() {
 
     let other = append_shared(&mut log, [8; 16], 5);
     assert!(other.head().incarnation > second.head().incarnation, "another fleet, another log");
-    log.begin_shared_anew(other.head().incarnation + 5);
+    log.begin_shared_anew(other.head().incarnation + 5).expect("noted");
     let anew = append_shared(&mut log, [8; 16], 6);
     assert_eq!((anew.head().number, anew.head().incarnation), (0, other.head().incarnation + 6));
     drop(log);
@@ -252,10 +252,36 @@ fn a_draft_of_a_log_that_does_not_grow_any_more_is_refused() {
     let mut log = open(dir.path());
     let mut draft = log.draft_shared([7; 16], NOW).expect("a draft");
     draft.push(Tombstone { document: DocumentId::from_bytes([1; 16]) });
-    log.begin_shared_anew(0);
+    log.begin_shared_anew(0).expect("nothing to note");
     let grows = log.draft_shared([7; 16], NOW).expect("a draft").incarnation();
     assert_eq!(grows, draft.incarnation(), "what ended long ago changes nothing");
-    log.begin_shared_anew(grows);
+    log.begin_shared_anew(grows).expect("noted");
     assert!(log.append(draft, NOW).is_err());
     assert!(documents(&log, Position::BEGIN).is_empty(), "nothing was written");
+}
+
+#[test]
+fn who_reads_while_it_grows_and_is_pruned_never_gets_another_segment() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let mut log = open(dir.path());
+    let positions: Vec<Position> = (0..20).map(|n| append(&mut log, n)).collect();
+    let (reader, stop) = (log.reader(), std::sync::atomic::AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !stop.load(std::sync::atomic::Ordering::SeqCst) {
+                    for (number, position) in (0_u64..).zip(&positions) {
+                        assert_eq!(reader.read(*position).expect("it is there").head().number, number);
+                    }
+                }
+            });
+        }
+        for n in 20..120 {
+            append(&mut log, n);
+            if n % 4 == 0 {
+                log.prune(&positions[..4], |_, change| change.document.as_bytes()[0] == n / 8).expect("pruned");
+            }
+        }
+        stop.store(true, std::sync::atomic::Ordering::SeqCst);
+    });
 }
