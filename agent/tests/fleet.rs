@@ -386,20 +386,74 @@ fn a_folder_put_back_from_a_backup_gets_what_it_lost_and_nobody_is_frozen() {
     copy(&nas.data(), &backup);
     nas.up();
     nas.write("late.md", "Written after the backup: the hedge was cut.");
+    nas.write("boiler.md", "Edited after the backup: the boiler got a new pump.");
     laptop.comes_to_find("hedge", &["late"]);
+    laptop.comes_to_find("pump", &["boiler"]);
     nas.kill();
     fs::remove_dir_all(nas.data()).expect("lost");
     copy(&backup, &nas.data());
-    nas.remove("late.md");
+    // Its scan captures again what the backup does not know, before or after the others tell it.
     nas.up();
     nas.write("then.md", "Written after the restore: the ladder is borrowed.");
     laptop.comes_to_find("ladder", &["then"]);
     nas.comes_to_find("ladder", &["then"]);
+    until("it is told", || if nas.notices().contains("came from a backup") { Ok(()) } else { Err(nas.notices()) });
+    // Each start tidies up older versions.
+    for round in 0..2 {
+        let device = if round == 0 { &mut nas } else { &mut laptop };
+        device.kill();
+        device.up();
+        laptop.is_linked_to(&nas);
+    }
     for device in [&nas, &laptop] {
         assert!(!device.notices().contains("two different logs"), "{}: {}", device.name, device.notices());
-        assert_eq!(device.finds("boiler"), ["boiler"]);
-        assert_eq!(device.finds("sourdough"), ["bread"]);
+        for (word, title) in [("hedge", "late"), ("pump", "boiler"), ("ladder", "then"), ("sourdough", "bread")] {
+            device.comes_to_find(word, &[title]);
+        }
     }
+    nas.write("late.md", "The hedge has grown back.");
+    laptop.comes_to_find("grown", &["late"]);
+    nas.comes_to_find("hedge", &["late"]);
+    nas.remove("late.md");
+    laptop.comes_to_find("hedge", &[]);
+    nas.comes_to_find("hedge", &[]);
+}
+
+#[test]
+fn forgetting_one_version_forgets_the_newer_one_that_was_not_seen() {
+    let (nas, mut laptop) = pair();
+    let id = laptop.json(&["search", "boiler", "-n", "1"])["hits"][0]["id"].as_str().expect("an id").to_owned();
+    laptop.kill();
+    nas.write("boiler.md", "The boiler got a new pump.");
+    nas.comes_to_find("pump", &["boiler"]);
+    // Without a daemon: it meets nobody.
+    laptop.json(&["forget", "--item", &id, "--yes"]);
+    laptop.up();
+    nas.comes_to_find("boiler", &[]);
+    laptop.comes_to_find("boiler", &[]);
+    nas.comes_to_find("sourdough", &["bread"]);
+}
+
+#[test]
+fn a_file_that_moves_into_a_shared_folder_is_shared_and_its_old_place_is_free() {
+    let (nas, laptop) = pair();
+    let diary = nas.dir.path().join("diary");
+    fs::create_dir(&diary).expect("made");
+    fs::write(diary.join("plan.md"), "The plan is to paint the shed.").expect("written");
+    let folder = diary.to_str().expect("text").to_owned();
+    nas.json(&["session", "open", "--purpose", "diary", "--folder", &folder, "--here-only"]);
+    nas.comes_to_find("shed", &["plan"]);
+    fs::rename(diary.join("plan.md"), nas.dir.path().join("notes/plan.md")).expect("moved");
+    laptop.comes_to_find("shed", &["plan"]);
+    fs::write(diary.join("plan.md"), "Another plan: a greenhouse.").expect("written");
+    nas.comes_to_find("greenhouse", &["plan"]);
+    nas.write("marker.md", "A marker that comes after it.");
+    laptop.comes_to_find("marker", &["marker"]);
+    assert!(laptop.finds("greenhouse").is_empty(), "it stays here");
+    assert_eq!((nas.finds("shed"), laptop.finds("shed")), (vec!["plan".to_owned()], vec!["plan".to_owned()]));
+    fs::remove_file(diary.join("plan.md")).expect("removed");
+    nas.comes_to_find("greenhouse", &[]);
+    assert_eq!(nas.finds("shed"), ["plan"], "the one that moved stays");
 }
 
 #[test]

@@ -5,10 +5,10 @@
 
 use std::{
     collections::BTreeMap,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU16, Ordering},
+        atomic::{AtomicU16, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -20,8 +20,14 @@ use hearth_core::{
         invite::{Invite, JoinCode, JoinRequest, Welcome},
     },
 };
-use hearth_link::{Close, Connector, Identity, Lan, Limits, Link, LinkError, Listener, Trust, VerifyingKey};
-use tokio::{sync::Notify, task::JoinSet, time::sleep};
+use hearth_link::{
+    Close, Connector, Identity, Lan, Limits, Link, LinkError, Listener, Receiving, Sending, Trust, VerifyingKey,
+};
+use tokio::{
+    sync::{Notify, Semaphore},
+    task::JoinSet,
+    time::{Instant, sleep},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -30,7 +36,7 @@ use super::{
     session::{self, Ended, Progress, Session, letters},
     wire::Letter,
 };
-use crate::node::{Membership, News, Shared, lock, now, wrap_secret};
+use crate::node::{FleetError, Membership, News, Shared, lock, now, wrap_secret};
 
 /// Two nodes that dial each other at once agree within this time on which of the two links stays.
 const CROSSING: Duration = Duration::from_secs(3);
@@ -40,6 +46,12 @@ const BIND_AGAIN: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// How long good-byes may take.
 const FAREWELL: Duration = Duration::from_secs(3);
+/// Strangers that may speak at once while a join code is open, and what they may say.
+const STRANGERS_MAX: usize = 8;
+const REQUEST_MAX: usize = 1_024;
+const REQUEST_TIME: Duration = Duration::from_secs(5);
+/// Calls of nodes that were heard on the local network, at once.
+const CALLS_MAX: usize = 2;
 /// How long who joins may take to send its request, and who answers to answer.
 const JOINING: Duration = Duration::from_secs(20);
 
@@ -66,6 +78,12 @@ pub(crate) struct Peers {
     known: Mutex<BTreeMap<DeviceId, Known>>,
     port: AtomicU16,
     changed: Notify,
+    /// Links are counted, so that one that ends late takes nobody else's place.
+    links: AtomicU64,
+    /// Strangers that may speak at once.
+    strangers: Arc<Semaphore>,
+    /// Calls of what was heard that may be under way at once.
+    calls: Arc<Semaphore>,
 }
 
 /// How it stands with one other node.
@@ -99,6 +117,27 @@ pub(crate) enum Standing {
     Unheard,
 }
 
+/// A link that has just come to be, in halves.
+struct Met {
+    device: DeviceId,
+    key: [u8; 32],
+    remote: SocketAddr,
+    halves: (Sending, Receiving),
+    /// What came over it already.
+    first: Option<Letter>,
+    /// Whether this node opened it.
+    dialed: bool,
+    /// Whether it was opened because the other was heard on the local network: then it takes nobody's place.
+    found: bool,
+}
+
+impl Met {
+    fn new(link: Link, dialed: bool, found: bool) -> Self {
+        let (device, key, remote) = (link.device(), link.peer().to_bytes(), link.remote_address());
+        Self { device, key, remote, halves: letters(link), first: None, dialed, found }
+    }
+}
+
 impl From<LinkError> for NotJoined {
     fn from(error: LinkError) -> Self {
         match error {
@@ -130,12 +169,22 @@ pub(crate) enum NotJoined {
     OutOfPlace,
     #[error(transparent)]
     Answer(#[from] hearth_core::fleet::invite::BadJoin),
+    #[error(transparent)]
+    Here(#[from] FleetError),
 }
 
 impl Peers {
     pub(crate) fn new(node: Arc<Shared>) -> Arc<Self> {
-        let (invite, known, port) = (Mutex::default(), Mutex::default(), AtomicU16::new(0));
-        Arc::new(Self { node, invite, known, port, changed: Notify::new() })
+        Arc::new(Self {
+            node,
+            invite: Mutex::default(),
+            known: Mutex::default(),
+            port: AtomicU16::new(0),
+            changed: Notify::new(),
+            links: AtomicU64::new(0),
+            strangers: Arc::new(Semaphore::new(STRANGERS_MAX)),
+            calls: Arc::new(Semaphore::new(CALLS_MAX)),
+        })
     }
 
     /// Makes a join code, in place of the one before.
@@ -236,7 +285,7 @@ impl Peers {
             }
             other.stop.cancel();
         }
-        let (stop, number) = (stop.child_token(), known.linked.as_ref().map_or(1, |linked| linked.number + 1));
+        let (stop, number) = (stop.child_token(), self.links.fetch_add(1, Ordering::SeqCst));
         let progress = Arc::<Progress>::default();
         known.linked =
             Some(Linked { since: now(), by_lesser, stop: stop.clone(), number, progress: Arc::clone(&progress) });
@@ -277,12 +326,11 @@ impl Peers {
     }
 
     /// Speaks with a member until the link ends.
-    async fn talk(self: Arc<Self>, link: Link, dialed: bool, found: bool, daemon: CancellationToken) {
-        let (device, key, remote) = (link.device(), link.peer().to_bytes(), link.remote_address());
+    async fn talk(self: Arc<Self>, met: Met, daemon: CancellationToken) {
+        let Met { device, key, remote, halves, first, dialed, found } = met;
         let peer = self.spiffe(device);
         let Some((stop, number, progress)) = self.enter(device, dialed, found, &daemon) else {
-            link.finish(Close::Replaced).await;
-            return;
+            return halves.0.close(Close::Replaced);
         };
         info!(peer, "linked to another node");
         let session = Session {
@@ -294,7 +342,11 @@ impl Peers {
             progress,
         };
         let peers = Arc::clone(&self);
-        let ended = session::run(session, letters(link), None, move |port| peers.learned(device, remote, port)).await;
+        let learned = move |port| {
+            // It writes to the disk.
+            tokio::task::spawn_blocking(move || peers.learned(device, remote, port));
+        };
+        let ended = session::run(session, halves, first, learned).await;
         let reason = match ended {
             Ended::Stopped if !daemon.is_cancelled() => "a newer link to the same node took its place".to_owned(),
             ended => why(&ended),
@@ -312,7 +364,9 @@ impl Peers {
         let connected = async {
             let (host, port) = address.rsplit_once(':').ok_or("its address is not `host:port`")?;
             let port = port.parse().map_err(|_| "its address is not `host:port`")?;
-            permit(host.trim_matches(['[', ']']), port, &[])?;
+            let host = host.trim_matches(['[', ']']).to_owned();
+            let permitted = tokio::task::spawn_blocking(move || permit(&host, port, &[])).await;
+            permitted.map_err(|_| "the egress gate failed")??;
             let at = address_of(&address).await.ok_or("its address cannot be looked up")?;
             let connector = Connector::among(self.identity(), Trust::only([key]), Limits::default());
             connector.connect(at).await.map_err(|error| why(&Ended::Link(error)))
@@ -325,28 +379,38 @@ impl Peers {
             known.dialing = false;
         }
         match connected {
-            Ok(link) => Arc::clone(&self).talk(link, true, false, stop).await,
+            Ok(link) => Arc::clone(&self).talk(Met::new(link, true, false), stop).await,
             Err(reason) => self.leave(device, None, reason),
         }
     }
 
-    /// Calls whoever showed the fleet's tag on the local network, at the first of its addresses that answers.
+    /// Calls whoever showed the fleet's tag on the local network, at the first of its addresses that answers. Anybody there can repeat a
+    /// tag: so only this network is called, a few at a time, and only a member that is not linked gets past the handshake.
     async fn call(self: Arc<Self>, addresses: Vec<SocketAddr>, permit: Arc<Permit>, stop: CancellationToken) {
+        let Ok(_one_of_few) = Arc::clone(&self.calls).try_acquire_owned() else { return };
         let trust = {
             let peers = Arc::clone(&self);
-            Trust::by(move |key| peers.is_member(key) && DeviceId::of_key(key) != peers.me())
+            Trust::by(move |key| {
+                let device = DeviceId::of_key(key);
+                let is_linked = lock(&peers.known).get(&device).is_some_and(|known| known.linked.is_some());
+                peers.is_member(key) && device != peers.me() && !is_linked
+            })
         };
         let connector = Connector::among(self.identity(), trust, Limits::default());
-        for address in &addresses {
-            if let Err(reason) = permit(&address.ip().to_string(), address.port(), &addresses) {
-                return debug!(reason, "a node that was heard is not called");
+        for address in addresses.iter().copied().filter(|address| is_near(address.ip())) {
+            let asked = Arc::clone(&permit);
+            let permitted = move || asked(&address.ip().to_string(), address.port(), &[address]);
+            match tokio::task::spawn_blocking(permitted).await {
+                Ok(Ok(())) => {}
+                Ok(Err(reason)) => return debug!(reason, "a node that was heard is not called"),
+                Err(_) => return,
             }
             let connected = tokio::select! {
                 () = stop.cancelled() => return,
-                connected = connector.connect(*address) => connected,
+                connected = connector.connect(address) => connected,
             };
             match connected {
-                Ok(link) => return self.talk(link, true, true, stop).await,
+                Ok(link) => return self.talk(Met::new(link, true, true), stop).await,
                 Err(error) => debug!(%error, "a node that was heard does not answer at one of its addresses"),
             }
         }
@@ -359,43 +423,58 @@ impl Peers {
             Ok(link) => link,
             Err(error) => return debug!(%from, %error, "somebody knocked and was not let in"),
         };
-        if self.is_member(link.peer()) {
-            return self.talk(link, false, false, stop).await;
-        }
-        let answered = tokio::select! {
-            () = stop.cancelled() => return,
-            answered = tokio::time::timeout(JOINING, self.answer_join(link)) => answered,
+        let is_member = self.is_member(link.peer());
+        let one_of_few = match Arc::clone(&self.strangers).try_acquire_owned() {
+            Ok(permit) => Some(permit),
+            Err(_) if is_member => None,
+            Err(_) => return link.finish(Close::Busy).await,
         };
-        match answered {
-            Ok(Ok(name)) => info!(%from, name, "a device joined the fleet"),
-            Ok(Err(reason)) => warn!(%from, reason, "a device asked to join and was not let in"),
-            Err(_) => debug!(%from, "a device connected and did not ask to join"),
+        let channel = link.channel();
+        let mut met = Met::new(link, false, false);
+        if !is_member {
+            met.halves.1.limit(REQUEST_MAX, REQUEST_TIME);
+        }
+        let first = tokio::select! {
+            () = stop.cancelled() => return,
+            first = tokio::time::timeout(JOINING, met.halves.1.receive()) => first,
+        };
+        let Ok(Ok(first)) = first else { return debug!(%from, "a device connected and said nothing") };
+        match Letter::decode(&first) {
+            // A member may ask, too: the answer to its first request may have been lost.
+            Ok(Letter::Join(request)) => match self.answer_join(met, request, channel).await {
+                Ok(()) => info!(%from, "a device joined the fleet"),
+                Err(reason) => warn!(%from, reason, "a device asked to join and was not let in"),
+            },
+            Ok(letter) if is_member => {
+                drop(one_of_few);
+                met.first = Some(letter);
+                self.talk(met, stop).await;
+            }
+            _ => met.halves.0.close(Close::NotTrusted),
         }
     }
 
     /// Answers one who may know a join code.
-    async fn answer_join(&self, link: Link) -> Result<String, String> {
-        let (channel, key, remote) = (link.channel(), link.peer().to_bytes(), link.remote_address());
-        let (mut sending, mut receiving) = letters(link);
-        let bytes = receiving.receive().await.map_err(|error| error.to_string())?;
-        let verdict = match Letter::decode(&bytes) {
-            Ok(Letter::Join(bytes)) => self.admit(&bytes, &channel, &key),
-            _ => Err("only a device that joins may speak here".into()),
-        };
+    async fn answer_join(self: &Arc<Self>, met: Met, request: Vec<u8>, channel: [u8; 32]) -> Result<(), String> {
+        let Met { key, halves: (mut sending, mut receiving), .. } = met;
+        let peers = Arc::clone(self);
+        // It signs and writes to the disk.
+        let admitted = tokio::task::spawn_blocking(move || peers.admit(&request, &channel, &key)).await;
+        let verdict =
+            admitted.unwrap_or_else(|_| Err("the device that was asked failed at it; look at its log".into()));
         let letter = match &verdict {
-            Ok((welcome, _)) => Letter::Welcome(welcome.encode()),
+            Ok(welcome) => Letter::Welcome(welcome.encode()),
             Err(reason) => Letter::Refused(reason.clone()),
         };
         sending.send(&letter.encode()).await.map_err(|error| error.to_string())?;
         // It closes once it has read the answer.
-        let _ = receiving.receive().await;
+        let _ = tokio::time::timeout(JOINING, receiving.receive()).await;
         sending.close(Close::Done);
-        debug!(%remote, "answered a request to join");
-        verdict.map(|(_, name)| name)
+        verdict.map(drop)
     }
 
     /// Decides about a request, and adds the device to the fleet.
-    fn admit(&self, request: &[u8], channel: &[u8], key: &[u8; 32]) -> Result<(Welcome, String), String> {
+    fn admit(&self, request: &[u8], channel: &[u8], key: &[u8; 32]) -> Result<Welcome, String> {
         let request = JoinRequest::decode(request).map_err(|error| error.to_string())?;
         let device = {
             let mut invite = lock(&self.invite);
@@ -408,7 +487,7 @@ impl Peers {
         let name = device.name.clone();
         let welcome = self.node.add_device(device).map_err(|error| error.to_string())?;
         self.node.notice(&format!("{name} joined the fleet; if that was not you, `hearth fleet revoke {name}`"));
-        Ok((welcome, name))
+        Ok(welcome)
     }
 
     /// Asks the device at `at` to be taken into its fleet; takes up what it answers.
@@ -439,7 +518,8 @@ impl Peers {
         let fleet = welcome.open(&own, &answers, now())?;
         let mut membership = Membership::take_up(signing, fleet, &welcome);
         membership.addresses.insert(device, address.to_string());
-        self.node.take_up(membership).map_err(|_| NotJoined::OutOfPlace)?;
+        let node = Arc::clone(&self.node);
+        tokio::task::spawn_blocking(move || node.take_up(membership)).await.map_err(|_| NotJoined::OutOfPlace)??;
         Ok(())
     }
 }
@@ -457,81 +537,94 @@ fn why(ended: &Ended) -> String {
     }
 }
 
-/// Listens and links for as long as the daemon runs and the node is in a fleet.
+/// Listens and links for as long as the daemon runs and the node is in a fleet. Where it cannot listen, it calls all the same.
 pub(crate) async fn run(peers: Arc<Peers>, meeting: Meeting) {
     let Meeting { listen, lan, permit, stop } = meeting;
     let permit = Arc::new(permit);
     let mut news = peers.node.listen();
-    while !stop.is_cancelled() {
-        if peers.node.membership().is_none() {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                _ = news.recv() => continue,
-            }
-        }
-        let trust = {
-            let peers = Arc::clone(&peers);
-            Trust::by(move |key| peers.is_member(key) || peers.is_inviting())
-        };
-        match Listener::bind(listen, &peers.identity(), trust, Limits::default()) {
-            Ok(listener) => {
-                let port = listener.local_address().map_or(0, |address| address.port());
-                peers.port.store(port, Ordering::SeqCst);
-                // Who listens on this machine alone is not to be found by others.
-                let beacon = Beacon::new(lan && !listen.ip().is_loopback(), port);
-                serve(&peers, &listener, beacon, &permit, &stop).await;
-                peers.port.store(0, Ordering::SeqCst);
-            }
-            Err(error) => {
-                peers.node.notice(&format!("other nodes cannot reach this one: {error}"));
-                tokio::select! {
-                    () = stop.cancelled() => return,
-                    () = sleep(BIND_AGAIN) => {}
-                }
-            }
+    while peers.node.membership().is_none() {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = news.recv() => {}
         }
     }
-}
-
-async fn serve(
-    peers: &Arc<Peers>,
-    listener: &Listener,
-    mut beacon: Beacon,
-    permit: &Arc<Permit>,
-    stop: &CancellationToken,
-) {
     let mut tasks = JoinSet::new();
-    let mut news = peers.node.listen();
+    let (mut door, mut beacon) = (None, Beacon::new(None));
+    let mut bind_at = Some(Instant::now());
     loop {
+        if door.is_none() && bind_at.is_some_and(|at| at <= Instant::now()) {
+            door = open_door(&peers, listen);
+            bind_at = door.is_none().then(|| Instant::now() + BIND_AGAIN);
+            // Who listens on this machine alone is not to be found by others.
+            let port = peers.port().filter(|_| lan && !listen.ip().is_loopback());
+            beacon = Beacon::new(port);
+        }
         let membership = peers.node.membership();
         if let Some(membership) = &membership {
             beacon.show(membership);
         }
         let (due, next) = peers.due();
         for member in due {
-            tasks.spawn(Arc::clone(peers).dial(member, Arc::clone(permit), stop.clone()));
+            tasks.spawn(Arc::clone(&peers).dial(member, Arc::clone(&permit), stop.clone()));
         }
-        let wait = next.map_or(LOOK_EVERY, |next| next.since(now()).max(Duration::from_millis(50)));
+        let wait = next.map_or(LOOK_EVERY, |next| next.since(now()).max(Duration::from_millis(50))).min(LOOK_EVERY);
+        let wait = bind_at.map_or(wait, |at| wait.min(at.saturating_duration_since(Instant::now())));
         tokio::select! {
             () = stop.cancelled() => break,
-            knock = listener.accept() => match knock {
-                Some(knock) => drop(tasks.spawn(Arc::clone(peers).welcome(knock, stop.clone()))),
+            knock = knocks(door.as_ref()) => match knock {
+                Some(knock) => drop(tasks.spawn(Arc::clone(&peers).welcome(knock, stop.clone()))),
                 None => break,
             },
             addresses = beacon.hears(membership.as_deref()) => if peers.lacks_any() {
-                tasks.spawn(Arc::clone(peers).call(addresses, Arc::clone(permit), stop.clone()));
+                tasks.spawn(Arc::clone(&peers).call(addresses, Arc::clone(&permit), stop.clone()));
             },
             () = peers.changed.notified() => {}
             told = news.recv() => if let Ok(News::Grown(_) | News::Frozen(_)) = told { continue },
             Some(_) = tasks.join_next(), if !tasks.is_empty() => {}
-            () = sleep(wait.min(LOOK_EVERY)) => {}
+            () = sleep(wait) => {}
         }
     }
+    peers.port.store(0, Ordering::SeqCst);
     beacon.end().await;
     // Sessions end by themselves now, and say good-bye.
     let farewell = async { while tasks.join_next().await.is_some() {} };
     let _ = tokio::time::timeout(FAREWELL, farewell).await;
-    listener.shut(Close::ShuttingDown).await;
+    if let Some(door) = door {
+        door.shut(Close::ShuttingDown).await;
+    }
+}
+
+fn open_door(peers: &Arc<Peers>, listen: SocketAddr) -> Option<Listener> {
+    let trust = {
+        let peers = Arc::clone(peers);
+        Trust::by(move |key| peers.is_member(key) || peers.is_inviting())
+    };
+    match Listener::bind(listen, &peers.identity(), trust, Limits::default()) {
+        Ok(door) => {
+            let port = door.local_address().map_or(0, |address| address.port());
+            peers.port.store(port, Ordering::SeqCst);
+            Some(door)
+        }
+        Err(error) => {
+            peers.node.notice(&format!("other nodes cannot reach this one, it can only call them: {error}"));
+            None
+        }
+    }
+}
+
+async fn knocks(door: Option<&Listener>) -> Option<hearth_link::Knock> {
+    match door {
+        Some(door) => door.accept().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Whether an address is one of networks at home.
+const fn is_near(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_private() || ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unique_local(),
+    }
 }
 
 /// This node on the local network: it shows the fleet's tag of the day under a name of the moment, and hears others that do.
@@ -543,11 +636,11 @@ struct Beacon {
 }
 
 impl Beacon {
-    fn new(on: bool, port: u16) -> Self {
-        let lan = on.then(Lan::open).and_then(|lan| {
+    fn new(port: Option<u16>) -> Self {
+        let lan = port.map(|_| Lan::open()).and_then(|lan| {
             lan.map_err(|error| warn!(%error, "nodes on the local network are not found; those whose addresses are known are called")).ok()
         });
-        Self { lan, port, shown: None }
+        Self { lan, port: port.unwrap_or_default(), shown: None }
     }
 
     /// Shows what is to be shown today.

@@ -170,9 +170,19 @@ impl Membership {
 
     /// Adds a device, and says what it is to be answered: the chain, and the keys of all epochs, so that it can read what there is.
     pub(crate) fn add(&mut self, key: &SigningKey, device: Device, now: Moment) -> Result<Welcome, CannotChange> {
+        let known =
+            device.id().and_then(|id| self.fleet.device(&id).filter(|_| self.fleet.is_member(&device.key, now)));
+        // Who is in already may have lost the answer.
+        if known.is_none_or(|known| known.wrap_key != device.wrap_key) {
+            self.sign(key, Action::AddDevice(device.clone()), now)?;
+        }
+        self.welcome(&device)
+    }
+
+    /// What a member is answered when it joins.
+    fn welcome(&self, device: &Device) -> Result<Welcome, CannotChange> {
         let to = device.wrap_key;
         let id = device.id().ok_or(BadLink::Key)?;
-        self.sign(key, Action::AddDevice(device), now)?;
         let mut keys = Vec::with_capacity(self.keys.len());
         for (epoch, secret) in &self.keys {
             let whom = For { fleet: self.fleet.id(), epoch: *epoch, device: id };
@@ -276,7 +286,11 @@ mod tests {
         let fleet = welcome.open(&device(2).key, &device(1).key, NOW).expect("both stand in it");
         let mut second = Membership::take_up(&key(2), fleet, &welcome);
         assert_eq!(newest(&second), newest(&first));
-        assert!(first.add(&key(1), device(2), NOW).is_err(), "it is in already");
+        let links = first.fleet.links().count();
+        let again = first.add(&key(1), device(2), NOW).expect("the first answer may have been lost");
+        assert_eq!((again.keys.len(), first.fleet.links().count()), (1, links), "it is in already");
+        let other_wrap_key = Device { wrap_key: [9; 32], ..device(2) };
+        assert!(first.add(&key(1), other_wrap_key, NOW).is_err(), "another key for secrets");
 
         first.rotate(&key(1), NOW).expect("rotated");
         assert!(second.merge(&first.fleet.clone(), &key(2)));

@@ -439,6 +439,13 @@ impl Shared {
                 let document = document_id(now());
                 let (key, slot) = writer.keys.create(space, document);
                 let kind = Kind::Document;
+                let encoded = match home {
+                    Some(_) => {
+                        let name = self.own_name(place, label(document, kind), &body.meta.name);
+                        body.encode_named(name).ok_or(StoreError::Damaged("a document"))?
+                    }
+                    None => encoded,
+                };
                 draft.push(SealedChange {
                     kind,
                     document,
@@ -455,7 +462,14 @@ impl Shared {
             }
             Entry::Rename { document, renamed } => {
                 let (key, kind) = (self.document_key(document)?, Kind::Rename);
-                let body = key.seal(place, label(document, kind), &renamed.encode());
+                let encoded = match home {
+                    Some(_) => {
+                        let name = self.own_name(place, label(document, kind), &renamed.meta.name);
+                        Renamed { meta: record::Meta { name, ..renamed.meta.clone() } }.encode()
+                    }
+                    None => renamed.encode(),
+                };
+                let body = key.seal(place, label(document, kind), &encoded);
                 draft.push(SealedChange { kind, document, epoch, body });
                 Change::Rename { document, renamed }
             }
@@ -484,6 +498,22 @@ impl Shared {
                 Change::Forgotten(tags)
             }
         })
+    }
+
+    /// A name sealed for this node alone: others of the fleet have no use for the names of our files.
+    fn own_name(&self, place: Place, label: Label, name: &[u8]) -> Vec<u8> {
+        self.names_key().seal(Place { part: NAME_PART, ..place }, label, &record::OwnName(name)).as_bytes().to_vec()
+    }
+
+    /// Opens a name that this node sealed; what another one sealed stays as it is.
+    fn open_name(&self, place: Place, label: Label, meta: &mut record::Meta) {
+        if let Ok(name) = self.names_key().open(Place { part: NAME_PART, ..place }, label, &meta.name) {
+            meta.name = name;
+        }
+    }
+
+    fn names_key(&self) -> DocumentKey {
+        DocumentKey::from_entropy(self.identity.root.derive(self.identity.space, "hearth/names/1"))
     }
 
     /// Does to the indexes what a step asks for.
@@ -640,7 +670,11 @@ impl Shared {
         let place = place_in(&segment, record.seq);
         let space = record.shared.unwrap_or(self.identity.space);
         let label = Label { space, document, kind: Kind::Document };
-        Body::decode(&key.open(place, label, change.body)?)
+        let mut body = Body::decode(&key.open(place, label, change.body)?)?;
+        if record.shared.is_some() && place.author == self.identity.device {
+            self.open_name(place, label, &mut body.meta);
+        }
+        Ok(body)
     }
 
     /// Brings the state and the indexes up to the end of the log.
@@ -748,6 +782,8 @@ impl Shared {
         let mut changes = Vec::new();
         // Each is read once, however many changes of its document there are.
         let mut keys: HashMap<Slot, Option<DocumentKey>> = HashMap::new();
+        let named = segment.head().fleet != self.identity.fleet()
+            && DeviceId::of_key_bytes(&segment.head().author) == self.identity.device;
         // A segment of ours is far from it; one that was made to fill the memory is read as far as this goes.
         let mut room = record::PLAIN_MAX;
         for (seq, change) in segment.changes() {
@@ -764,16 +800,23 @@ impl Shared {
             changes.extend(match kind {
                 _ if of_document && slot.is_none() && place.author == self.identity.device => Some(Change::Dead),
                 Kind::Document => slot.and_then(|slot| {
-                    let body = Box::new(Body::decode_within(&open(slot)?, &mut room).ok()?);
+                    let mut body = Box::new(Body::decode_within(&open(slot)?, &mut room).ok()?);
+                    if named {
+                        self.open_name(place, label, &mut body.meta);
+                    }
                     Some(Change::Document { document, seq, slot, body })
                 }),
                 Kind::Embedding => slot
                     .and_then(|slot| Vectors::decode(&open(slot)?).ok())
                     .filter(|vectors| vectors.model == self.model.id())
                     .map(|vectors| Change::Embedding { document, vectors }),
-                Kind::Rename => slot
-                    .and_then(|slot| Renamed::decode(&open(slot)?).ok())
-                    .map(|renamed| Change::Rename { document, renamed: Box::new(renamed) }),
+                Kind::Rename => slot.and_then(|slot| {
+                    let mut renamed = Box::new(Renamed::decode(&open(slot)?).ok()?);
+                    if named {
+                        self.open_name(place, label, &mut renamed.meta);
+                    }
+                    Some(Change::Rename { document, renamed })
+                }),
                 Kind::Tombstone => Some(Change::Tombstone { document }),
                 Kind::Session => {
                     let body = self.gate_key().open(place, label, change.body).ok();
@@ -812,6 +855,8 @@ fn document_id(at: Moment) -> DocumentId {
 const MODEL: &[u8] = b"model";
 /// Under which the sessions and the hold are logged.
 const GATE_DOCUMENT: DocumentId = DocumentId::from_bytes(*b"hearth-gate-of-a");
+/// The part of a change that is a name; its body is part 0.
+const NAME_PART: u32 = 1;
 /// Under which a node states how far it has come.
 const REACHED_DOCUMENT: DocumentId = DocumentId::from_bytes(*b"hearth-reached-1");
 

@@ -134,6 +134,15 @@ impl Plain for Encoded {
     }
 }
 
+/// The name that a thing's own node knows it by, to be sealed for that node alone.
+pub(crate) struct OwnName<'n>(pub(crate) &'n [u8]);
+
+impl Plain for OwnName<'_> {
+    fn plain(&self) -> &[u8] {
+        self.0
+    }
+}
+
 impl Encoded {
     pub(crate) fn len(&self) -> usize {
         self.0.len()
@@ -174,6 +183,12 @@ impl Body {
     /// The same text under other facts: nothing was read anew.
     pub(crate) fn with_meta(self, meta: Meta) -> Self {
         Self { meta, ..self }
+    }
+
+    /// The record as the fleet gets it: with a name that only its own node can open; without one where that makes it too large.
+    pub(crate) fn encode_named(&self, name: Vec<u8>) -> Option<Encoded> {
+        let named = |name| self.clone().with_meta(Meta { name, ..self.meta.clone() }).encode();
+        named(name).or_else(|| named(Vec::new()))
     }
 
     /// The redacted text.
