@@ -380,7 +380,7 @@ fn copy(from: &Path, to: &Path) {
 
 #[test]
 fn a_folder_put_back_from_a_backup_gets_what_it_lost_and_nobody_is_frozen() {
-    let (mut nas, laptop) = pair();
+    let (mut nas, mut laptop) = pair();
     nas.kill();
     let backup = nas.dir.path().join("backup");
     copy(&nas.data(), &backup);
