@@ -408,7 +408,7 @@ fn addresses(listen: std::net::IpAddr) -> Vec<std::net::IpAddr> {
     let Ok(networks) = sysinfo::Networks::new_with_refreshed_list() else { return Vec::new() };
     let mut found: Vec<std::net::IpAddr> = networks
         .values()
-        .flat_map(|network| network.ip_networks())
+        .flat_map(sysinfo::NetworkData::ip_networks)
         .map(|network| network.addr)
         .filter(|ip| match ip {
             std::net::IpAddr::V4(ip) => !ip.is_link_local() && !ip.is_unspecified(),

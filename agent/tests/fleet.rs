@@ -1,4 +1,9 @@
 //! Two and three real programs that are a fleet: what one captured the others find, forget and lose as their owner says.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test tells its figures, and a device that failed its log"
+)]
 
 use std::{
     fs,

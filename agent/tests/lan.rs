@@ -1,6 +1,7 @@
 //! Two devices on a network of their own, in network namespaces: they find each other with new addresses and nobody in between.
 //!
 //! Needs root and `ip`; where either is missing, it says so and is left out.
+#![expect(clippy::print_stderr, reason = "a device that failed shows its log")]
 
 use std::{
     fs,

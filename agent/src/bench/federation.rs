@@ -148,14 +148,14 @@ fn prepare(folders: &[PathBuf; 2], items: u64, missing: u64, authors: u64) -> Re
     let (a, b) = (a?, b?);
     let ends = [a.shared(), b.shared()];
     ends[0].found_fleet("bench", "a")?;
-    let welcome = ends[0].add_device(device(&ends[1].identity.signing, "b"))?;
+    let welcome = ends[0].add_device(&device(&ends[1].identity.signing, "b"))?;
     let fleet =
         welcome.open(&key_of(&ends[1].identity.signing), &key_of(&ends[0].identity.signing), now()).map_err(failed)?;
     ends[1].take_up(Membership::take_up(&ends[1].identity.signing, fleet, &welcome))?;
     let mut writers = Vec::new();
     for n in 0..authors {
         let key = SigningKey::from_bytes(&hearth_store::entropy());
-        ends[0].add_device(device(&key, &format!("author {n}")))?;
+        ends[0].add_device(&device(&key, &format!("author {n}")))?;
         let chain = Chain::begin(key_of(&key), 1);
         let document = DocumentId::from_bytes(hearth_store::entropy());
         writers.push(Author { key, document, secret: DocumentKey::from_entropy(hearth_store::entropy()), chain });

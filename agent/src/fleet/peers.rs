@@ -485,7 +485,7 @@ impl Peers {
             return Err("the request names another key than the link; update hearth on the device that joins".into());
         }
         let name = device.name.clone();
-        let welcome = self.node.add_device(device).map_err(|error| error.to_string())?;
+        let welcome = self.node.add_device(&device).map_err(|error| error.to_string())?;
         self.node.notice(&format!("{name} joined the fleet; if that was not you, `hearth fleet revoke {name}`"));
         Ok(welcome)
     }

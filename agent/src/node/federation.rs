@@ -151,7 +151,7 @@ impl Shared {
     }
 
     /// Adds a device that knew a join code.
-    pub(crate) fn add_device(&self, device: Device) -> Result<Welcome, FleetError> {
+    pub(crate) fn add_device(&self, device: &Device) -> Result<Welcome, FleetError> {
         self.change_fleet(|membership, key| membership.add(key, device, now()))
     }
 

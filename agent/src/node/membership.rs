@@ -169,14 +169,14 @@ impl Membership {
     }
 
     /// Adds a device, and says what it is to be answered: the chain, and the keys of all epochs, so that it can read what there is.
-    pub(crate) fn add(&mut self, key: &SigningKey, device: Device, now: Moment) -> Result<Welcome, CannotChange> {
+    pub(crate) fn add(&mut self, key: &SigningKey, device: &Device, now: Moment) -> Result<Welcome, CannotChange> {
         let known =
             device.id().and_then(|id| self.fleet.device(&id).filter(|_| self.fleet.is_member(&device.key, now)));
         // Who is in already may have lost the answer.
         if known.is_none_or(|known| known.wrap_key != device.wrap_key) {
             self.sign(key, Action::AddDevice(device.clone()), now)?;
         }
-        self.welcome(&device)
+        self.welcome(device)
     }
 
     /// What a member is answered when it joins.
@@ -282,15 +282,15 @@ mod tests {
     #[test]
     fn who_joins_reads_what_there_is_and_who_is_revoked_not_what_comes() {
         let mut first = Membership::found(&key(1), "home", "nas", NOW).expect("founded");
-        let welcome = first.add(&key(1), device(2), NOW).expect("added");
+        let welcome = first.add(&key(1), &device(2), NOW).expect("added");
         let fleet = welcome.open(&device(2).key, &device(1).key, NOW).expect("both stand in it");
         let mut second = Membership::take_up(&key(2), fleet, &welcome);
         assert_eq!(newest(&second), newest(&first));
         let links = first.fleet.links().count();
-        let again = first.add(&key(1), device(2), NOW).expect("the first answer may have been lost");
+        let again = first.add(&key(1), &device(2), NOW).expect("the first answer may have been lost");
         assert_eq!((again.keys.len(), first.fleet.links().count()), (1, links), "it is in already");
         let other_wrap_key = Device { wrap_key: [9; 32], ..device(2) };
-        assert!(first.add(&key(1), other_wrap_key, NOW).is_err(), "another key for secrets");
+        assert!(first.add(&key(1), &other_wrap_key, NOW).is_err(), "another key for secrets");
 
         first.rotate(&key(1), NOW).expect("rotated");
         assert!(second.merge(&first.fleet.clone(), &key(2)));
