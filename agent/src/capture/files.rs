@@ -1,7 +1,7 @@
 //! Files in named folders: found by walking, read once, explained on demand.
 //!
 //! Links are not followed and nothing but a regular file is ever opened, however names are swapped meanwhile: each step of a
-//! path is opened from the one before. A walk goes in the order of [`name_order`](super::name_order) and holds the names of
+//! path is opened from the one before. A walk goes in the order of [`name_order`] and holds the names of
 //! the folders it is in, no more.
 
 use std::{

@@ -1,4 +1,4 @@
-//! What this device has to do with others: it tells the coordinator that it is well, and shares with the other nodes of its fleet ([`peers`]).
+//! What this device has to do with others: it tells the coordinator that it is well, and shares with the other nodes of its fleet (`peers`).
 //!
 //! [`run`] holds one link, sends a [`StatusReport`] each interval, and connects again by itself for as long as the daemon lives. It sends
 //! health and counts and nothing else; it never holds up the daemon, and the daemon works the same without it.

@@ -403,13 +403,21 @@ impl Shared {
                 self.commit(&mut writer, vec![Entry::Forgotten(ForgottenTags(tags))])?;
             }
             let positions = writer.log.append_foreign(&segments, at)?;
+            let mut forgotten = Vec::new();
             for ((segment, position), held) in segments.into_iter().zip(positions).zip(taken) {
-                if let Err(error) = self.take_in(&mut writer, position, &segment, at) {
-                    writer.behind = true;
-                    return Err(error);
+                match self.take_in(&mut writer, position, &segment, at) {
+                    Ok(tags) => forgotten.extend(tags),
+                    Err(error) => {
+                        writer.behind = true;
+                        return Err(error);
+                    }
                 }
                 self.tell_peers(News::Grown(held.clone()));
                 answers.push(Input::Stored(held));
+            }
+            // What came and went in these very segments: after a backup, our own.
+            if !forgotten.is_empty() {
+                self.commit(&mut writer, vec![Entry::Forgotten(ForgottenTags(forgotten))])?;
             }
         }
         drop(writer);
@@ -517,7 +525,14 @@ impl Shared {
     }
 
     /// Applies a segment of another node, which is in the log already.
-    fn take_in(&self, writer: &mut Writer, position: Position, segment: &Segment, at: Moment) -> Result<(), NodeError> {
+    /// What stands for our own things that it erases is returned.
+    fn take_in(
+        &self,
+        writer: &mut Writer,
+        position: Position,
+        segment: &Segment,
+        at: Moment,
+    ) -> Result<Vec<hearth_core::ItemId>, NodeError> {
         let space = self.space_of(segment);
         let changes = self.open_changes(segment, |document| {
             let record = self.document(document).ok().flatten();
@@ -535,13 +550,15 @@ impl Shared {
         let arrival = Arrival { position, now: at, origin: self.origin_of(segment), received: true };
         let mut effects = view::apply(&self.state, arrival, changes)?;
         let erased = std::mem::take(&mut effects.erased);
+        let tag = |meta: Meta| self.forgotten_tag(&meta.source, &meta.name, &meta.content);
+        let tags = std::mem::take(&mut effects.forgotten).into_iter().map(tag).collect();
         self.carry_out(writer, effects)?;
         if !erased.is_empty() {
             writer.keys.erase(erased)?;
         }
         // With the keys it is gone for good; what is left in files goes for many at a time.
         self.unclean.fetch_or(from_indexes, Ordering::SeqCst);
-        Ok(())
+        Ok(tags)
     }
 
     /// What stands for our own things that these segments erase.

@@ -1,7 +1,7 @@
 //! One node at work on its data folder: it captures, stores, embeds, finds and forgets.
 //!
 //! The log is the truth; the state and the indexes follow it, each knowing how far. [`Node::open`] brings them up to its end,
-//! whatever happened before. Everything that writes goes through one [`Writer`]; those who read never wait for it.
+//! whatever happened before. Everything that writes goes through one `Writer`; those who read never wait for it.
 
 mod answer;
 mod embedding;

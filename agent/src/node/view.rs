@@ -14,8 +14,8 @@ use hearth_core::{
 use minicbor::{Decode, Encode};
 
 use super::record::{
-    Body, ChunkRecord, DocumentRecord, EndRecord, ForgottenTags, GoneRecord, ItemRecord, JobRecord, Renamed, Totals,
-    Vectors,
+    Body, ChunkRecord, DocumentRecord, EndRecord, ForgottenTags, GoneRecord, ItemRecord, JobRecord, Meta, Renamed,
+    Totals, Vectors,
 };
 use hearth_store::{Batch, Log, Position, Slot, State, StoreError, Tree};
 
@@ -65,6 +65,8 @@ pub(crate) struct Effects {
     pub(crate) gate: Option<Box<Gate>>,
     /// Keys of documents that another node erased.
     pub(crate) erased: Vec<Slot>,
+    /// Own things that went by an order that came from another node.
+    pub(crate) forgotten: Vec<Meta>,
 }
 
 /// Where one segment stands.
@@ -401,6 +403,9 @@ impl Step<'_> {
         if let Some(mut item) = self.get::<ItemRecord>(Tree::Item, record.item.as_bytes())? {
             if item.document == document {
                 whole = true;
+                if self.received && item.node.is_none() {
+                    self.effects.forgotten.push(item.meta.clone());
+                }
                 self.release(&item)?;
                 self.unname(&item)?;
                 self.uncount(&item);
