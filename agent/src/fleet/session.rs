@@ -249,7 +249,7 @@ impl Talk {
         learned: impl FnOnce(u16) + Send,
     ) -> Ended {
         let mut learned = Some(learned);
-        if let Err(ended) = self.say_chain() {
+        if let Err(ended) = self.say_known() {
             return ended;
         }
         if let Some(letter) = first
@@ -353,32 +353,55 @@ impl Talk {
         }
     }
 
+    fn say_known(&mut self) -> Result<(), Ended> {
+        let digest = self.digest()?;
+        self.letters.push_back(Letter::Known { port: self.session.port, digest }.encode());
+        Ok(())
+    }
+
     fn say_chain(&mut self) -> Result<(), Ended> {
         let membership = self.session.node.membership().ok_or(Ended::NoFleet)?;
-        let chain = membership.fleet.encode();
-        self.letters.push_back(Letter::Chain { port: self.session.port, chain }.encode());
+        self.letters.push_back(Letter::Chain(membership.fleet.encode()).encode());
         Ok(())
+    }
+
+    /// What the chain is as this node knows it, in short.
+    fn digest(&self) -> Result<[u8; 32], Ended> {
+        let membership = self.session.node.membership().ok_or(Ended::NoFleet)?;
+        Ok(Sha256::digest(membership.fleet.encode()).into())
     }
 
     fn read(&mut self, letter: Letter, learned: &mut Option<impl FnOnce(u16)>) -> Result<(), Ended> {
         match letter {
-            Letter::Chain { port, chain } => {
-                let theirs = Fleet::decode(&chain).map_err(|_| Ended::OutOfPlace)?;
-                self.meet(&theirs)?;
+            Letter::Known { port, digest } => {
+                // It is in the fleet, or the link would not be.
                 if let Some(learned) = learned.take() {
                     learned(port);
                 }
-                if !std::mem::replace(&mut self.greeted, true) {
-                    self.tell_all(vec![Input::Connected]);
-                }
-                Ok(())
+                if digest == self.digest()? { self.greet() } else { self.say_chain() }
             }
-            Letter::Frame(frame) if self.greeted => {
+            Letter::Chain(chain) => {
+                let theirs = Fleet::decode(&chain).map_err(|_| Ended::OutOfPlace)?;
+                self.meet(&theirs)?;
+                self.greet()
+            }
+            Letter::Frame(frame) => {
+                // The other began because it knows what we knew a moment ago.
+                self.greet()?;
                 self.tell_all(vec![Input::Frame(frame)]);
                 Ok(())
             }
             _ => Err(Ended::OutOfPlace),
         }
+    }
+
+    /// Begins the protocol, once both know the same of the fleet.
+    fn greet(&mut self) -> Result<(), Ended> {
+        if !std::mem::replace(&mut self.greeted, true) {
+            self.check_membership()?;
+            self.tell_all(vec![Input::Connected]);
+        }
+        Ok(())
     }
 
     /// Takes in what the other knows of the fleet; then it must still be in it.

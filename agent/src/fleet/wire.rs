@@ -10,8 +10,10 @@ pub(crate) const LETTER_MAX: usize = MESSAGE_MAX + 3;
 /// One message between nodes.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Letter {
-    /// The fleet's chain as the sender knows it, and the UDP port at which it listens (0: it does not).
-    Chain { port: u16, chain: Vec<u8> },
+    /// What is said first: the UDP port at which the sender listens (0: it does not), and the SHA-256 of the fleet's chain as it knows it.
+    Known { port: u16, digest: [u8; 32] },
+    /// The fleet's chain as the sender knows it; said when the other's is another one, and when it grows.
+    Chain(Vec<u8>),
     /// A frame of the sync protocol.
     Frame(Vec<u8>),
     /// A request to join.
@@ -33,7 +35,8 @@ const REFUSAL_MAX: usize = 1_024;
 impl Letter {
     pub(crate) fn encode(&self) -> Vec<u8> {
         match self {
-            Self::Chain { port, chain } => [&[1][..], &port.to_be_bytes(), chain].concat(),
+            Self::Chain(chain) => [&[1][..], chain].concat(),
+            Self::Known { port, digest } => [&[6][..], &port.to_be_bytes(), digest].concat(),
             Self::Frame(frame) => [&[2][..], frame].concat(),
             Self::Join(request) => [&[3][..], request].concat(),
             Self::Welcome(welcome) => [&[4][..], welcome].concat(),
@@ -44,9 +47,11 @@ impl Letter {
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, NotALetter> {
         let (kind, content) = bytes.split_first().ok_or(NotALetter)?;
         Ok(match kind {
-            1 => {
-                let (port, chain) = content.split_first_chunk().ok_or(NotALetter)?;
-                Self::Chain { port: u16::from_be_bytes(*port), chain: chain.to_vec() }
+            1 => Self::Chain(content.to_vec()),
+            6 => {
+                let (port, digest) = content.split_first_chunk().ok_or(NotALetter)?;
+                let digest = digest.try_into().map_err(|_| NotALetter)?;
+                Self::Known { port: u16::from_be_bytes(*port), digest }
             }
             2 => Self::Frame(content.to_vec()),
             3 => Self::Join(content.to_vec()),
@@ -68,7 +73,8 @@ mod tests {
     #[test]
     fn a_letter_reads_back_and_what_is_none_does_not() {
         for letter in [
-            Letter::Chain { port: 7_844, chain: vec![1, 2] },
+            Letter::Known { port: 7_844, digest: [7; 32] },
+            Letter::Chain(vec![1, 2]),
             Letter::Frame(vec![3]),
             Letter::Join(vec![4]),
             Letter::Welcome(vec![5]),
@@ -79,7 +85,8 @@ mod tests {
         for (case, bytes) in [
             ("nothing", vec![]),
             ("another kind", vec![9, 1]),
-            ("half a port", vec![1, 1]),
+            ("half a port", vec![6, 1]),
+            ("half a digest", [&[6, 1, 2][..], &[7; 31]].concat()),
             ("no text", vec![5, 0xFF]),
             ("a sentence without end", [vec![5], vec![b'a'; REFUSAL_MAX + 1]].concat()),
         ] {
