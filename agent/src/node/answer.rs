@@ -48,14 +48,19 @@ impl From<NodeError> for Failure {
             }
             _ => FailureKind::Failed,
         };
-        let mut message = error.to_string();
-        let mut cause = std::error::Error::source(&error);
-        while let Some(error) = cause {
-            message = format!("{message}: {error}");
-            cause = error.source();
-        }
-        Self::new(kind, message)
+        Self::new(kind, with_causes(&error))
     }
+}
+
+/// An error and what is behind it, as one line.
+pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut message = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        message = format!("{message}: {error}");
+        cause = error.source();
+    }
+    message
 }
 
 impl From<StoreError> for Failure {

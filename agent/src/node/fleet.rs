@@ -8,7 +8,11 @@ use hearth_core::{
 };
 use serde_json::Value;
 
-use super::{FleetError, NodeError, Shared, answer::json, now};
+use super::{
+    FleetError, NodeError, Shared,
+    answer::{json, with_causes},
+    now,
+};
 use crate::ask::{
     Failure, FailureKind,
     fleet::{About, Link, Member, Order, Shown},
@@ -22,13 +26,7 @@ impl From<FleetError> for Failure {
             FleetError::Change(_) => FailureKind::Usage,
             FleetError::Store(_) => FailureKind::Failed,
         };
-        let mut message = error.to_string();
-        let mut cause = std::error::Error::source(&error);
-        while let Some(error) = cause {
-            message = format!("{message}: {error}");
-            cause = error.source();
-        }
-        Self::new(kind, message)
+        Self::new(kind, with_causes(&error))
     }
 }
 
