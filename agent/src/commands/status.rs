@@ -36,13 +36,17 @@ impl Status {
         } else {
             format!(", {} waiting for vectors", items(status.pending))
         };
+        let from_fleet = match status.from_fleet {
+            0 => String::new(),
+            n => format!(" ({} of other devices)", crate::cli::grouped(n)),
+        };
         let page = if status.daemon { serve::page_of(&shell.data()?) } else { None };
         let mut rows = vec![
             ("node", format!("{}  {}", status.node, paint.dim(&format!("hearth {}", marks::plain(&status.version))))),
             ("daemon", daemon),
             ("capture", hold(status.hold, now, &zone)),
             ("now", marks::plain(&status.activity)),
-            ("holds", format!("{}, {}{waiting}", items(status.items), passages(status.chunks))),
+            ("holds", format!("{}{from_fleet}, {}{waiting}", items(status.items), passages(status.chunks))),
         ];
         if !status.redactions.is_empty() {
             rows.push(("hidden", by_class(&status.redactions)));
