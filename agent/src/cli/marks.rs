@@ -156,7 +156,11 @@ fn words(pieces: &[(bool, &str)], width: usize) -> Vec<Vec<(bool, String)>> {
             if steers(c) {
                 continue;
             }
-            let w = c.width().unwrap_or(0);
+            let w = match c {
+                // What comes before one of these may be shown twice as wide with it.
+                '\u{fe01}' | '\u{fe0f}' => 1,
+                c => c.width().unwrap_or(0),
+            };
             if wide + w > width {
                 out.push(std::mem::take(&mut word));
                 wide = 0;
@@ -234,6 +238,14 @@ mod tests {
             lines.iter().map(|line| line.iter().map(|(_, part)| part.as_str()).collect()).collect();
         assert_eq!(shown, ["one two", "three…"]);
         assert_eq!(cut("日本語のテキスト", 7), "日本語…");
+    }
+
+    #[test]
+    fn a_sign_that_another_one_widens_is_counted_as_wide_as_it_is_shown() {
+        for line in lines("🕯\u{fe0f}0🃑🂱!🌀A🕯\u{fe0f}🕯\u{fe0f}🕯\u{fe0f}🕯\u{fe0f}🕯\u{fe0f}", 8, 9)
+        {
+            assert!(columns(&line) <= 8, "{line}");
+        }
     }
 
     proptest! {
