@@ -440,6 +440,20 @@ fn forgetting_one_version_forgets_the_newer_one_that_was_not_seen() {
 }
 
 #[test]
+fn what_was_taken_back_is_not_erased_by_who_had_not_heard_of_it() {
+    let (nas, mut laptop) = pair();
+    let id = laptop.json(&["search", "boiler", "-n", "1"])["hits"][0]["id"].as_str().expect("an id").to_owned();
+    laptop.kill();
+    nas.json(&["session", "unshare", "--all"]);
+    laptop.json(&["forget", "--item", &id, "--yes"]);
+    laptop.write("after.md", "Written on the laptop after it: the kettle whistles.");
+    laptop.up();
+    // It lies behind the order in the same log.
+    nas.comes_to_find("kettle", &["after"]);
+    assert_eq!(nas.finds("boiler"), ["boiler"], "it stays on its node");
+}
+
+#[test]
 fn a_file_that_moves_into_a_shared_folder_is_shared_and_its_old_place_is_free() {
     let (nas, laptop) = pair();
     let diary = nas.dir.path().join("diary");

@@ -393,10 +393,13 @@ impl Shared {
                 answers.push(Input::NotStored { log, number, retry_after: Duration::from_secs(1) });
             }
         }
-        let mut overtaken = Vec::new();
         if !segments.is_empty() {
             let at = now();
-            overtaken = self.overtaken(&segments)?;
+            // Before the order is in the log: afterwards nobody would ask again.
+            let overtaken = self.overtaken(&segments)?;
+            if !overtaken.is_empty() {
+                self.erase_items(&mut writer, &overtaken)?;
+            }
             // First, so that no crash lets a scan bring back what these segments erase.
             let tags = self.tags_of_erased(&segments)?;
             if !tags.is_empty() {
@@ -420,10 +423,6 @@ impl Shared {
                 self.commit(&mut writer, vec![Entry::Forgotten(ForgottenTags(forgotten))])?;
             }
         }
-        drop(writer);
-        if !overtaken.is_empty() {
-            self.erase(&overtaken)?;
-        }
         Ok(answers)
     }
 
@@ -445,7 +444,13 @@ impl Shared {
                 };
                 let Some(item) = item else { continue };
                 let item: Option<ItemRecord> = self.state.get(Tree::Item, item.as_bytes())?;
-                items.extend(item.filter(|item| item.node.is_none() && item.document != change.document));
+                let Some(item) = item.filter(|item| item.node.is_none() && item.document != change.document) else {
+                    continue;
+                };
+                // What was taken back from the fleet meanwhile is nobody else's to erase.
+                if self.document(item.document)?.is_some_and(|newest| newest.shared == Some(space)) {
+                    items.push(item);
+                }
             }
         }
         Ok(items)

@@ -153,21 +153,26 @@ impl Shared {
 
     /// Erases items with all their versions: tombstones, keys, log, words, vectors.
     pub(crate) fn erase(&self, items: &[ItemRecord]) -> Result<(), NodeError> {
-        // First of all, so that a scan does not bring them back: their files may still be there.
-        let tag = |item: &ItemRecord| self.forgotten_tag(&item.meta.source, &item.meta.name, &item.meta.content);
-        let tags: Vec<_> = items.iter().filter(|item| item.node.is_none()).map(tag).collect();
-        for tags in tags.chunks(1_000) {
-            self.commit(&mut self.writer(), vec![Entry::Forgotten(ForgottenTags(tags.to_vec()))])?;
-        }
-        let mut writer = self.writer();
-        // A newer version may have come since they were looked up. Older ones first: the current one takes the item with it.
-        let mut documents = Vec::new();
+        self.erase_items(&mut self.writer(), items)
+    }
+
+    /// The same, for who writes already.
+    pub(super) fn erase_items(&self, writer: &mut Writer, items: &[ItemRecord]) -> Result<(), NodeError> {
+        // A newer version may have come since they were looked up.
+        let mut newest = Vec::with_capacity(items.len());
         for item in items {
             let now: Option<ItemRecord> = self.state.get(Tree::Item, item.meta.item.as_bytes())?;
-            let item = now.as_ref().unwrap_or(item);
-            documents.extend(item.older.iter().copied().chain([item.document]));
+            newest.push(now.unwrap_or_else(|| item.clone()));
         }
-        self.erase_documents(&mut writer, documents, true)
+        // First of all, so that a scan does not bring them back: their files may still be there.
+        let tag = |item: &ItemRecord| self.forgotten_tag(&item.meta.source, &item.meta.name, &item.meta.content);
+        let tags: Vec<_> = newest.iter().filter(|item| item.node.is_none()).map(tag).collect();
+        for tags in tags.chunks(1_000) {
+            self.commit(writer, vec![Entry::Forgotten(ForgottenTags(tags.to_vec()))])?;
+        }
+        // Older ones first: the current one takes the item with it.
+        let documents = newest.into_iter().flat_map(|item| item.older.into_iter().chain([item.document])).collect();
+        self.erase_documents(writer, documents, true)
     }
 
     /// Erases versions that newer ones took the place of; the indexes know nothing of them any more.
