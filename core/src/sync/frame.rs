@@ -87,7 +87,7 @@ pub enum Reason {
     #[error("the other side sent more than it was granted; if this repeats, remove that device or relay")]
     Overrun = 4,
     /// A segment that is not what its author signed.
-    #[error("the other side sent a segment that is damaged or forged; if this repeats, run `hearth check` there")]
+    #[error("the other side sent a segment that is damaged or forged; if this repeats, run `hearth doctor` there")]
     BadSegment = 5,
     /// A proof that proves nothing.
     #[error("the other side accused a device without proof; if this repeats, remove that device or relay")]
