@@ -525,7 +525,6 @@ mod tests {
         assert_eq!(next(&mut two).await, here(11, 1001));
         one.announce([3; 8], [33; 16], 1001).expect("shown");
         assert_eq!(next(&mut two).await, here(33, 1001));
-        tokio::time::sleep(Duration::from_millis(300)).await;
         let mut late = open(place);
         assert_eq!(next(&mut late).await, here(33, 1001));
         assert!(timeout(Duration::from_millis(500), late.heard()).await.is_err(), "the former still answers");
