@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     ask::{
-        Answers, Ask, Failure, FailureKind, Rebuilt, Status, Stopping,
+        self, Answers, Ask, Failure, FailureKind, Rebuilt, Status, Stopping,
         fleet::{Invited, Link, Order},
     },
     capture::{self, Files, Found, Limits, Options, Source, Watching, display_name},
@@ -33,7 +33,7 @@ use crate::{
     config::{Backend, Config, IpPolicy},
     egress::EgressGate,
     fleet::{
-        self, Doing, FleetConfig, Standing,
+        self, Doing, FleetConfig, Standing, broker,
         peers::{self, Meeting, Peers},
     },
     node::{FleetError, Node, Settings, Upkeep, fleet::shown, now},
@@ -221,6 +221,8 @@ impl AtWork {
         let node = local.node()?;
         node.audit(Event::Started { version: env!("CARGO_PKG_VERSION").into() })?;
         node.start_watching();
+        // Before anything runs that would keep the node open.
+        let broker = broker::named_in(&config, &node)?;
         let upkeep = {
             let (node, stop) = (Arc::downgrade(&node), stop.clone());
             let run = move || {
@@ -249,7 +251,7 @@ impl AtWork {
         let peers = Peers::new(node.shared());
         let permit = permit_members(&node);
         let listen = config.fleet.listen.socket();
-        let meeting = Meeting { listen, lan: config.fleet.lan, permit, stop: stop.clone() };
+        let meeting = Meeting { listen, lan: config.fleet.lan, broker, permit, stop: stop.clone() };
         fleet.push(tokio::spawn(peers::run(Arc::clone(&peers), meeting)));
         let runtime = tokio::runtime::Handle::current();
         let standing = standing_seen;
@@ -259,12 +261,14 @@ impl AtWork {
     }
 }
 
-/// Lets calls through to where members of the fleet were reached last or were just heard, and to nobody else.
+/// Lets calls through to the fleet's relays and to where its members were reached last or were just heard, and to nobody else.
 fn permit_members(node: &Arc<Node>) -> peers::Permit {
     let node = Arc::clone(node);
     Box::new(move |host, port, heard| {
         let known = node.shared().membership();
         let addresses = known.iter().flat_map(|membership| membership.addresses.values().cloned());
+        let relays = known.iter().flat_map(|membership| membership.fleet.relays().map(|relay| relay.address.clone()));
+        let addresses = addresses.chain(relays);
         let addresses = addresses.chain(heard.iter().map(ToString::to_string));
         let allowed = addresses.filter_map(|address| allowed(&address)).collect();
         EgressGate::new(allowed, Arc::clone(&node)).permit(host, port, Purpose::Node)
@@ -358,7 +362,12 @@ impl AtWorkAnswers {
             peers::Standing::Waiting(reason, retry_at) => Link::Waiting { reason, retry_at },
             peers::Standing::Unheard => Link::None,
         };
-        Ok(serde_json::to_value(shown(&node.shared(), link)?).expect("plain data"))
+        let mut shown = shown(&node.shared(), link)?;
+        if let Some(about) = &mut shown.fleet {
+            let used = self.peers.broker();
+            about.broker = used.map(|(address, connected, state)| ask::fleet::Broker { address, connected, state });
+        }
+        Ok(serde_json::to_value(shown).expect("plain data"))
     }
 
     fn invite(&self) -> Result<Value, Failure> {

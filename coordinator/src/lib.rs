@@ -8,6 +8,7 @@ pub mod fleet;
 pub mod folder;
 pub mod health;
 pub mod page;
+pub mod relay;
 pub mod serve;
 pub mod sessions;
 pub mod store;

@@ -9,7 +9,7 @@ use std::{
 };
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use hearth_coordinator::{Options, Ready, Trouble, folder, serve};
+use hearth_coordinator::{Options, Ready, Trouble, folder, relay::Allowance, serve};
 use hearth_link::{VerifyingKey, key_from_text, key_text};
 use miette::{IntoDiagnostic, WrapErr};
 use tokio::signal::unix::{SignalKind, signal};
@@ -60,6 +60,12 @@ struct Serve {
     /// A file of such keys, one a line, each with a name behind it
     #[arg(long, value_name = "FILE")]
     trust_file: Option<PathBuf>,
+    /// How much of this disk one fleet may take that uses the coordinator as its relay, such as 500MiB or 2TiB
+    #[arg(long, default_value = "50GiB", value_parser = bytes_from_text, value_name = "SIZE")]
+    relay_quota: u64,
+    /// How much one fleet may send to be kept, in a second and for long; eight times as much at once
+    #[arg(long, default_value = "32MiB", value_parser = bytes_from_text, value_name = "SIZE")]
+    relay_rate: u64,
 }
 
 /// Print the coordinator's public key, which devices pin
@@ -103,6 +109,11 @@ impl Serve {
             http: self.http,
             trusted: self.trust,
             trust_file: self.trust_file,
+            allowance: Allowance {
+                bytes: self.relay_quota,
+                per_second: self.relay_rate,
+                burst: self.relay_rate.saturating_mul(8),
+            },
         };
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().into_diagnostic()?;
         let served = runtime.block_on(serve_until_signalled(options));
@@ -142,6 +153,22 @@ impl Key {
         let identity = folder::identity(&self.data.data).map_err(|error| in_full(error.into()))?;
         writeln!(io::stdout(), "{}", key_text(&identity.public())).into_diagnostic()
     }
+}
+
+/// Reads a size: a number and B, KiB, MiB, GiB or TiB.
+fn bytes_from_text(text: &str) -> Result<u64, String> {
+    let said = text.trim();
+    let digits = said.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(said.len());
+    let unit = match said[digits..].trim().to_ascii_lowercase().as_str() {
+        "b" => 1,
+        "kib" => 1 << 10,
+        "mib" => 1 << 20,
+        "gib" => 1 << 30,
+        "tib" => 1_u64 << 40,
+        _ => return Err("write a number and B, KiB, MiB, GiB or TiB, such as 50GiB".into()),
+    };
+    let number = said[..digits].parse::<u64>().ok().filter(|number| *number > 0);
+    number.and_then(|number| number.checked_mul(unit)).ok_or_else(|| "the number is none, or too large".into())
 }
 
 /// For a person a few lines; for a program one line of JSON, after which everything listens.

@@ -9,7 +9,10 @@ use hearth_core::{
 };
 use serde::Serialize;
 
-use crate::health::{self, Problem, Seen, State, Urgency};
+use crate::{
+    health::{self, Problem, Seen, State, Urgency},
+    relay::host::Served,
+};
 
 /// The fleet at one moment.
 #[derive(Debug)]
@@ -20,6 +23,8 @@ pub struct View {
     pub problems: Vec<Problem>,
     /// Every trusted device.
     pub nodes: Vec<Seen>,
+    /// What the relay keeps.
+    pub relayed: Vec<Served>,
 }
 
 /// What `/v1/nodes` answers. Its keys do not change; new ones may join them.
@@ -28,6 +33,22 @@ struct Answer<'a> {
     now_millis: Moment,
     problems: &'a [Problem],
     nodes: Vec<NodeAnswer<'a>>,
+    relay: RelayAnswer,
+}
+
+#[derive(Serialize)]
+struct RelayAnswer {
+    fleets: Vec<FleetAnswer>,
+}
+
+#[derive(Serialize)]
+struct FleetAnswer {
+    fleet: String,
+    devices: usize,
+    bytes: u64,
+    segments: u64,
+    keys: u64,
+    erased: u64,
 }
 
 #[derive(Serialize)]
@@ -51,18 +72,29 @@ impl View {
             age_seconds: seen.last.as_ref().map(|node| self.now.since(node.kept_at).as_secs()),
             report: seen.last.as_ref().map(|node| &node.report),
         });
-        let answer = Answer { now_millis: self.now, problems: &self.problems, nodes: nodes.collect() };
+        let fleets = self.relayed.iter().map(|served| FleetAnswer {
+            fleet: served.fleet.to_string(),
+            devices: served.devices,
+            bytes: served.usage.bytes,
+            segments: served.usage.segments,
+            keys: served.usage.keys,
+            erased: served.usage.erased,
+        });
+        let relay = RelayAnswer { fleets: fleets.collect() };
+        let answer = Answer { now_millis: self.now, problems: &self.problems, nodes: nodes.collect(), relay };
         serde_json::to_string_pretty(&answer).expect("a view has only names and numbers")
     }
 
     /// The fleet as a page.
     pub fn to_html(&self) -> String {
         let rows: Vec<Row> = self.nodes.iter().map(|seen| Row::of(seen, self.now)).collect();
+        let relayed: Vec<Relayed> = self.relayed.iter().map(Relayed::of).collect();
         let page = Page {
             title: self.title(),
             heading: self.heading(),
             problems: &self.problems,
             rows: &rows,
+            relayed: &relayed,
             now: clock_text(self.now),
             version: env!("CARGO_PKG_VERSION"),
         };
@@ -95,6 +127,7 @@ struct Page<'a> {
     heading: &'static str,
     problems: &'a [Problem],
     rows: &'a [Row],
+    relayed: &'a [Relayed],
     now: String,
     version: &'a str,
 }
@@ -104,6 +137,31 @@ impl Page<'_> {
     fn short(problem: &Problem) -> String {
         let Some(id) = problem.device.map(|device| device.to_string()) else { return problem.sentence.clone() };
         problem.sentence.replace(&id, &format!("{}…", &id[..12]))
+    }
+}
+
+/// A fleet whose relay this is, in words.
+struct Relayed {
+    fleet: String,
+    devices: String,
+    keeps: String,
+    erased: u64,
+}
+
+impl Relayed {
+    fn of(served: &Served) -> Self {
+        let plural = |n: u64, one: &str, more: &str| format!("{n} {}", if n == 1 { one } else { more });
+        let usage = &served.usage;
+        Self {
+            fleet: served.fleet.to_string(),
+            devices: plural(served.devices as u64, "device", "devices"),
+            keeps: format!(
+                "{} in {}",
+                health::bytes(usage.bytes),
+                plural(usage.segments, "sealed segment", "sealed segments")
+            ),
+            erased: usage.erased,
+        }
     }
 }
 
@@ -232,8 +290,13 @@ mod tests {
 
     use hearth_core::status::{Few, Label};
 
+    use hearth_core::fleet::FleetId;
+
     use super::*;
-    use crate::health::tests::{at, device, label, node, trusting};
+    use crate::{
+        health::tests::{at, device, label, node, trusting},
+        relay::engine::Usage,
+    };
 
     #[test]
     fn the_page_of_a_fleet_in_trouble() {
@@ -275,9 +338,19 @@ mod tests {
             ("One thing is wrong", "What is wrong", vec![Urgency::Bad, Urgency::Warning]),
             ("2 things are wrong", "What is wrong", vec![Urgency::Bad; 2]),
         ] {
-            let view = View { now: at(9), problems: problems.into_iter().map(problem).collect(), nodes: nodes() };
+            let view = View {
+                now: at(9),
+                problems: problems.into_iter().map(problem).collect(),
+                nodes: nodes(),
+                relayed: Vec::new(),
+            };
             assert_eq!((view.title().as_str(), view.heading()), (expected, heading));
         }
+    }
+
+    fn relayed() -> Vec<Served> {
+        let usage = Usage { bytes: 3_500_000_000, segments: 120_000, keys: 90_000, erased: 12 };
+        vec![Served { fleet: FleetId::from_bytes([0xAB; 16]), devices: 3, usage }]
     }
 
     fn troubled() -> View {
@@ -298,6 +371,7 @@ mod tests {
     fn view(nodes: Vec<crate::Node>, trusted: &BTreeMap<DeviceId, Option<Label>>) -> View {
         let now = at(1_763_000_012);
         let nodes = health::seen(now, trusted, nodes);
-        View { now, problems: health::problems(now, &nodes, &[]), nodes }
+        let relayed = if nodes.is_empty() { Vec::new() } else { relayed() };
+        View { now, problems: health::problems(now, &nodes, &[]), nodes, relayed }
     }
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use hearth_core::Moment;
-use hearth_link::{Limits, LinkError, Listener, Trust, VerifyingKey, key_text};
+use hearth_link::{Limits, LinkError, Listener, Protocol, Trust, VerifyingKey, key_text};
 use serde::Serialize;
 use tokio::{net::TcpListener, task::spawn_blocking, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -18,6 +18,7 @@ use tracing::{info, warn};
 use crate::{
     fleet::Fleet,
     folder::{self, Folder, NoFolder},
+    relay::{Allowance, Engine, Relay, embedded::Embedded, engine::Failed, sessions::Doors},
     sessions,
     store::{NoStore, Store},
     trust::{NoTrust, TrustList},
@@ -37,6 +38,8 @@ pub struct Options {
     pub trusted: Vec<VerifyingKey>,
     /// A file of further trusted keys.
     pub trust_file: Option<PathBuf>,
+    /// What a fleet may have and send.
+    pub allowance: Allowance,
 }
 
 /// What a coordinator that is ready has to say: where it is, and the key by which devices know it.
@@ -66,6 +69,9 @@ pub enum Trouble {
     /// The store cannot be used.
     #[error(transparent)]
     Store(#[from] NoStore),
+    /// What the relay keeps cannot be used.
+    #[error(transparent)]
+    Relay(#[from] Failed),
     /// The trusted keys cannot be used.
     #[error(transparent)]
     Trust(#[from] NoTrust),
@@ -94,24 +100,28 @@ pub async fn serve(
         return Err(Trouble::Open(options.http));
     }
     let trust = Arc::new(TrustList::new(options.trusted, options.trust_file)?);
-    let data = options.data;
+    let (data, relayed) = (options.data, Arc::clone(&trust));
     let opening = spawn_blocking(move || {
         let folder = Folder::take(&data)?;
         let identity = folder::identity(folder.path())?;
         let store = Store::open(folder.path(), now())?;
-        Ok::<_, Trouble>((folder, identity, Arc::new(store)))
+        let engine: Arc<dyn Engine> = Arc::new(Embedded::open(folder.path())?);
+        let own = folder::identity(folder.path())?;
+        let relay = Relay::open(engine, own, relayed, now, options.allowance)?;
+        Ok::<_, Trouble>((folder, identity, Arc::new(store), relay))
     });
-    let (folder, identity, store) = opening.await.expect("opening catches the panics of the store")?;
-    let asked = Arc::clone(&trust);
+    let (folder, identity, store, relay) = opening.await.expect("opening catches the panics of the store")?;
+    let (asked, serving) = (Arc::clone(&trust), Arc::clone(&relay));
     let knows = Trust::by(move |key| {
         let device = hearth_core::DeviceId::of_key(key);
-        let known = asked.knows(&device);
+        // A stranger may be new in a fleet that is served; then it must show so at once.
+        let known = asked.knows(&device) || serving.serves_any();
         if !known {
             warn!(%device, key = key_text(key), "a device that is not trusted tried to connect");
         }
         known
     });
-    let listener = Listener::bind(options.quic, &identity, knows, Limits::default())?;
+    let listener = Listener::bind(options.quic, &identity, knows, Protocol::ALL, limits())?;
     let http = |source| Trouble::Http { address: options.http, source };
     let page = TcpListener::bind(options.http).await.map_err(http)?;
     let said = Ready {
@@ -124,15 +134,26 @@ pub async fn serve(
     ready(&said);
 
     let fleet: Arc<dyn Fleet> = store.clone();
-    let answers = web::Answers { fleet: Arc::clone(&fleet), trust: Arc::clone(&trust), clock: now };
+    let answers = web::Answers {
+        fleet: Arc::clone(&fleet),
+        trust: Arc::clone(&trust),
+        relay: Some(Arc::clone(&relay)),
+        clock: now,
+    };
     let closing = shutdown.clone();
     let pages = tokio::spawn(async move {
         axum::serve(page, web::router(answers)).with_graceful_shutdown(async move { closing.cancelled().await }).await
     });
-    let links = tokio::spawn(sessions::serve(listener, fleet, Arc::clone(&trust), now, shutdown.clone()));
+    let doors = Arc::new(Doors::new(Arc::clone(&relay)));
+    let links = tokio::spawn(sessions::serve(listener, fleet, Arc::clone(&trust), doors, now, shutdown.clone()));
+    let mut tidy = tokio::time::interval(TIDY_EVERY);
     loop {
         tokio::select! {
             () = shutdown.cancelled() => break,
+            _ = tidy.tick() => {
+                let relay = Arc::clone(&relay);
+                drop(spawn_blocking(move || relay.tidy()));
+            }
             Some(()) = reload.recv() => match trust.reload() {
                 Ok(()) => info!(trusted = trust.devices().len(), "the trusted keys were read again"),
                 Err(error) => warn!(%error, "the trusted keys stay as they were"),
@@ -149,6 +170,14 @@ pub async fn serve(
     }
     info!("ended");
     Ok(())
+}
+
+/// How often what was erased is taken out of the relay's files.
+const TIDY_EVERY: Duration = Duration::from_secs(60 * 60);
+
+/// As many links as a household of data centres has; each costs little while it is idle.
+fn limits() -> Limits {
+    Limits { links: 16_384, window: 256 << 10, ..Limits::default() }
 }
 
 /// How long a graceful end may take.

@@ -1,4 +1,4 @@
-//! The coordinator's side of each link: take a report, write it down, say so.
+//! The coordinator's side of each link: take a report, write it down, say so. What a fleet shares goes to the [`relay`](crate::relay).
 //!
 //! A device is who its key says; nothing in a report can change that. One device has one link, and the newest counts.
 
@@ -12,7 +12,7 @@ use hearth_core::{
     DeviceId, Moment,
     status::{Letter, NotALetter, Receipt},
 };
-use hearth_link::{Close, Link, LinkError, Listener, Pipe};
+use hearth_link::{Close, Link, LinkError, Listener, Pipe, Protocol};
 use tokio::{
     task::{JoinSet, spawn_blocking},
     time::{Instant, sleep_until, timeout},
@@ -22,6 +22,7 @@ use tracing::{Instrument, debug, info, info_span, warn};
 
 use crate::{
     fleet::{CannotKeep, Fleet, Node},
+    relay::sessions::{Doors, talk},
     trust::TrustList,
 };
 
@@ -70,10 +71,11 @@ pub async fn serve(
     listener: Listener,
     fleet: Arc<dyn Fleet>,
     trust: Arc<TrustList>,
+    doors: Arc<Doors>,
     clock: Clock,
     shutdown: CancellationToken,
 ) {
-    let links = Arc::new(Links::default());
+    let (links, relayed) = (Arc::new(Links::default()), Arc::new(Links::default()));
     let mut sessions = JoinSet::new();
     loop {
         let knock = tokio::select! {
@@ -84,15 +86,34 @@ pub async fn serve(
         };
         let Some(knock) = knock else { break };
         let (fleet, trust, links) = (Arc::clone(&fleet), Arc::clone(&trust), Arc::clone(&links));
+        let (doors, relayed, stop) = (Arc::clone(&doors), Arc::clone(&relayed), shutdown.clone());
+        // Each part is boxed: ten thousand of them wait, and a task is as large as its largest part.
         sessions.spawn(async move {
-            match knock.welcome().await {
-                Ok(link) => one(link, &fleet, &trust, &links, clock).await,
+            match Box::pin(knock.welcome()).await {
+                Ok(link) if link.protocol() == Some(Protocol::Fleet) => {
+                    Box::pin(relay(link, &doors, &relayed, &stop)).await;
+                }
+                Ok(link) => Box::pin(one(link, &fleet, &trust, &links, clock)).await,
                 Err(error) => info!(reason = %error, "a peer was not let in"),
             }
         });
     }
+    // Sessions of the relay say good-bye by themselves.
+    let _ = timeout(DRAIN_MAX, async { while relayed.any() && sessions.join_next().await.is_some() {} }).await;
     listener.shut(Close::ShuttingDown).await;
     let _ = timeout(DRAIN_MAX, async { while sessions.join_next().await.is_some() {} }).await;
+}
+
+async fn relay(link: Link, doors: &Doors, links: &Links, stop: &CancellationToken) {
+    let device = link.device();
+    let span = info_span!("relay_for_device", %device);
+    // A newer link of the same device ends this one.
+    let place = links.take(device, stop.child_token());
+    let entered = Box::pin(doors.enter(link, place.token.clone())).instrument(span.clone()).await;
+    if let Some(entered) = entered {
+        Box::pin(talk(entered)).instrument(span).await;
+    }
+    links.leave(&place);
 }
 
 async fn one(mut link: Link, fleet: &Arc<dyn Fleet>, trust: &TrustList, links: &Links, clock: Clock) {
@@ -100,7 +121,7 @@ async fn one(mut link: Link, fleet: &Arc<dyn Fleet>, trust: &TrustList, links: &
     let span = info_span!("attend_device", %device);
     async {
         info!(version = link.version(), "a device is linked");
-        let place = links.take(device);
+        let place = links.take(device, CancellationToken::new());
         let ended = tokio::select! {
             ended = attend(&mut link, device, fleet, trust, clock) => ended,
             () = place.token.cancelled() => {
@@ -184,14 +205,19 @@ struct Place {
 
 impl Links {
     /// Gives the place to a new link; an older one is told to go.
-    fn take(&self, device: DeviceId) -> Place {
+    fn take(&self, device: DeviceId, token: CancellationToken) -> Place {
         let mut links = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         links.given += 1;
-        let (number, token) = (links.given, CancellationToken::new());
+        let number = links.given;
         if let Some((_, older)) = links.newest.insert(device, (number, token.clone())) {
             older.cancel();
         }
         Place { device, number, token }
+    }
+
+    /// Whether there is any.
+    fn any(&self) -> bool {
+        !self.0.lock().unwrap_or_else(PoisonError::into_inner).newest.is_empty()
     }
 
     /// Frees the place, unless a newer link has it.
@@ -304,8 +330,8 @@ mod tests {
     fn the_newest_link_of_a_device_has_its_place() {
         let links = Links::default();
         let device = DeviceId::from_bytes([1; 16]);
-        let first = links.take(device);
-        let second = links.take(device);
+        let first = links.take(device, CancellationToken::new());
+        let second = links.take(device, CancellationToken::new());
         assert!(first.token.is_cancelled() && !second.token.is_cancelled());
         links.leave(&first);
         assert_eq!(links.0.lock().expect("whole").newest.len(), 1, "an old link does not free the place of a new one");

@@ -157,7 +157,7 @@ type Read = (sled::Db, sled::Tree, BTreeMap<DeviceId, Node>);
 
 /// Why a store was not read.
 #[derive(Debug)]
-enum Unread {
+pub(crate) enum Unread {
     Newer(u32),
     Busy(String),
     Io(io::Error),
@@ -175,21 +175,28 @@ const BUSY_TRIES: u32 = 10;
 const BUSY_PAUSE: Duration = Duration::from_millis(200);
 
 fn read_patiently(path: &Path) -> Result<Read, Unread> {
+    let path = path.to_owned();
+    patiently(move || read(&path))
+}
+
+/// Opens a store in sled as [`in_time`] does, and tries again for a while when another process holds it.
+pub(crate) fn patiently<T: Send + 'static>(
+    open: impl Fn() -> Result<T, Unread> + Send + Clone + 'static,
+) -> Result<T, Unread> {
     for _ in 1..BUSY_TRIES {
-        match read_in_time(path) {
+        match in_time(open.clone()) {
             Err(Unread::Busy(_)) => thread::sleep(BUSY_PAUSE),
             read => return read,
         }
     }
-    read_in_time(path)
+    in_time(open)
 }
 
 /// Damage makes sled panic, or might make it turn in circles: so it opens in a thread of its own, with a time limit.
-fn read_in_time(path: &Path) -> Result<Read, Unread> {
+fn in_time<T: Send + 'static>(open: impl FnOnce() -> Result<T, Unread> + Send + 'static) -> Result<T, Unread> {
     let (tell, told) = mpsc::sync_channel(1);
-    let path = path.to_owned();
     let reading = thread::Builder::new().name("open-store".into()).spawn(move || {
-        let read = catch_unwind(AssertUnwindSafe(|| read(&path)));
+        let read = catch_unwind(AssertUnwindSafe(open));
         // Nobody listens any more after the time limit.
         let _ = tell.send(read.unwrap_or_else(|cause| Err(Unread::Broken(panic_text(&*cause)))));
     });
@@ -254,7 +261,8 @@ fn node(key: &[u8], value: &[u8]) -> Option<Node> {
     }
 }
 
-fn unread(error: sled::Error) -> Unread {
+/// Tells damage from what the system refuses.
+pub(crate) fn unread(error: sled::Error) -> Unread {
     match error {
         sled::Error::Io(error) if error.to_string().contains("could not acquire lock") => {
             Unread::Busy(error.to_string())
@@ -281,7 +289,8 @@ fn guarded(work: impl FnOnce() -> sled::Result<()>) -> Result<(), String> {
     }
 }
 
-fn panic_text(cause: &(dyn std::any::Any + Send)) -> String {
+/// What a panic said, cut short.
+pub(crate) fn panic_text(cause: &(dyn std::any::Any + Send)) -> String {
     let text = cause.downcast_ref::<String>().map(String::as_str).or_else(|| cause.downcast_ref::<&str>().copied());
     text.unwrap_or("it panicked").chars().take(200).collect()
 }

@@ -1,4 +1,5 @@
-//! Which devices may report: keys named when the coordinator starts, and keys in a file that may change meanwhile.
+//! Which devices may report: keys named when the coordinator starts, keys in a file that may change meanwhile, and devices of fleets that
+//! the relay serves.
 //!
 //! The file has one key a line, with a name behind it for people; `#` begins a comment.
 //!
@@ -55,13 +56,16 @@ pub struct TrustList {
     named: Vec<VerifyingKey>,
     file: Option<PathBuf>,
     devices: RwLock<BTreeMap<DeviceId, Option<Label>>>,
+    /// Devices of fleets that the relay serves.
+    members: RwLock<BTreeMap<DeviceId, Option<Label>>>,
     changes: watch::Sender<u64>,
 }
 
 impl TrustList {
     /// Trusts `named`, and what `file` says.
     pub fn new(named: Vec<VerifyingKey>, file: Option<PathBuf>) -> Result<Self, NoTrust> {
-        let list = Self { named, file, devices: RwLock::default(), changes: watch::channel(0).0 };
+        let list =
+            Self { named, file, devices: RwLock::default(), members: RwLock::default(), changes: watch::channel(0).0 };
         list.reload()?;
         Ok(list)
     }
@@ -78,20 +82,42 @@ impl TrustList {
         Ok(())
     }
 
-    /// Whether this device may report.
-    pub fn knows(&self, device: &DeviceId) -> bool {
-        self.devices.read().unwrap_or_else(PoisonError::into_inner).contains_key(device)
+    /// Whether the operator named this device.
+    pub fn names(&self, device: &DeviceId) -> bool {
+        read_lock(&self.devices).contains_key(device)
     }
 
-    /// Every trusted device, with the name that the file gives it.
+    /// Whether this device may report: the operator named it, or it belongs to a fleet that is served.
+    pub fn knows(&self, device: &DeviceId) -> bool {
+        self.names(device) || read_lock(&self.members).contains_key(device)
+    }
+
+    /// Every device that may report, with the name that the file gives it, or else its fleet.
     pub fn devices(&self) -> BTreeMap<DeviceId, Option<Label>> {
-        self.devices.read().unwrap_or_else(PoisonError::into_inner).clone()
+        let mut all = read_lock(&self.members).clone();
+        for (device, name) in read_lock(&self.devices).iter() {
+            let known = all.entry(*device).or_default();
+            if name.is_some() {
+                known.clone_from(name);
+            }
+        }
+        all
+    }
+
+    /// The devices of fleets that are served are these from now on.
+    pub fn set_members(&self, members: BTreeMap<DeviceId, Option<Label>>) {
+        *self.members.write().unwrap_or_else(PoisonError::into_inner) = members;
+        self.changes.send_modify(|change| *change += 1);
     }
 
     /// Tells when the list has changed.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }
+}
+
+fn read_lock<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn read(path: &Path) -> Result<BTreeMap<DeviceId, Option<Label>>, NoTrust> {

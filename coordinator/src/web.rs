@@ -20,7 +20,9 @@ use axum::{
     routing::get,
 };
 
-use crate::{fleet::Fleet, health, page::View, sessions::Clock, trust::TrustList};
+use tokio::task::spawn_blocking;
+
+use crate::{fleet::Fleet, health, page::View, relay::Relay, sessions::Clock, trust::TrustList};
 
 /// What every answer is made from.
 #[derive(Clone)]
@@ -29,6 +31,8 @@ pub struct Answers {
     pub fleet: Arc<dyn Fleet>,
     /// Which devices belong to it.
     pub trust: Arc<TrustList>,
+    /// The relay, when there is one.
+    pub relay: Option<Arc<Relay>>,
     /// Tells the time.
     pub clock: Clock,
 }
@@ -48,7 +52,7 @@ pub fn router(answers: Answers) -> Router {
 }
 
 async fn page(State(answers): State<Answers>, headers: HeaderMap) -> Response {
-    let view = answers.view();
+    let view = answers.view().await;
     let mut response = if prefers_json(&headers) {
         json(view.to_json())
     } else {
@@ -59,7 +63,7 @@ async fn page(State(answers): State<Answers>, headers: HeaderMap) -> Response {
 }
 
 async fn nodes(State(answers): State<Answers>) -> Response {
-    json(answers.view().to_json())
+    json(answers.view().await.to_json())
 }
 
 async fn healthz(State(answers): State<Answers>) -> (StatusCode, &'static str) {
@@ -87,10 +91,22 @@ async fn read_only() -> (StatusCode, &'static str) {
 }
 
 impl Answers {
-    fn view(&self) -> View {
+    async fn view(&self) -> View {
+        let (relayed, notices) = match self.relay.clone() {
+            Some(relay) => {
+                let asked = spawn_blocking(move || (relay.served(), relay.notices())).await;
+                match asked {
+                    Ok((Ok(served), notices)) => (served, notices),
+                    Ok((Err(error), _)) => (Vec::new(), vec![error.to_string()]),
+                    Err(_) => (Vec::new(), vec!["the relay failed; look at the coordinator's log".to_owned()]),
+                }
+            }
+            None => (Vec::new(), Vec::new()),
+        };
         let now = (self.clock)();
         let nodes = health::seen(now, &self.trust.devices(), self.fleet.nodes());
-        View { now, problems: health::problems(now, &nodes, &self.fleet.notices()), nodes }
+        let notices = [self.fleet.notices(), notices].concat();
+        View { now, problems: health::problems(now, &nodes, &notices), nodes, relayed }
     }
 }
 
@@ -298,7 +314,7 @@ mod tests {
         let mut node = node(1, at(1000));
         node.device = key.device();
         let trust = Arc::new(TrustList::new(vec![key.public()], None).expect("no file"));
-        Answers { fleet: Arc::new(Fixed { failing, node }), trust, clock: || at(1012) }
+        Answers { fleet: Arc::new(Fixed { failing, node }), trust, relay: None, clock: || at(1012) }
     }
 
     fn to(path: &str) -> Request {

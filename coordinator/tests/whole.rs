@@ -248,7 +248,14 @@ async fn refusal(options: Options) -> String {
 
 fn options(data: &Path) -> Options {
     let any = (Ipv4Addr::LOCALHOST, 0).into();
-    Options { data: data.to_owned(), quic: any, http: any, trusted: vec![device().public()], trust_file: None }
+    Options {
+        data: data.to_owned(),
+        quic: any,
+        http: any,
+        trusted: vec![device().public()],
+        trust_file: None,
+        allowance: Default::default(),
+    }
 }
 
 fn device() -> Identity {

@@ -13,6 +13,8 @@ pub enum Purpose {
     Coordinator,
     /// Another node of the fleet, or the one whose fleet this node is to join.
     Node,
+    /// The broker through which nodes of the fleet meet.
+    Broker,
 }
 
 impl Purpose {
@@ -21,6 +23,7 @@ impl Purpose {
         match self {
             Self::Coordinator => "coordinator",
             Self::Node => "node",
+            Self::Broker => "broker",
         }
     }
 }

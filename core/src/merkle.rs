@@ -120,6 +120,67 @@ pub fn extends(old: u64, old_root: &Hash, new: u64, new_root: &Hash, path: &[Has
     last == 0 && was == *old_root && is == *new_root
 }
 
+/// A tree that only grows, without its leaves: the roots of its full subtrees, side by side.
+///
+/// Also called a compact range. RFC 6962 §2.1 splits a tree at the greatest power of two below its size, so the full subtrees are as many
+/// as the size has bits set, the largest to the left. A push costs one hash on average, and never more than the size has bits.
+///
+/// ```
+/// use hearth_core::merkle::{Peaks, includes, leaf, root};
+/// let (a, b, c) = (leaf(b"a"), leaf(b"b"), leaf(b"c"));
+/// let mut tree = Peaks::default();
+/// tree.push(a);
+/// tree.push(b);
+/// let path = tree.push(c);
+/// assert_eq!(tree.root(), root(&[a, b, c]));
+/// assert!(includes(&tree.root(), tree.size(), 2, &c, &path));
+/// ```
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Peaks {
+    size: u64,
+    /// From left to right, the largest first.
+    peaks: Vec<Hash>,
+}
+
+impl Peaks {
+    /// The tree of `size` leaves with these full subtrees from left to right; `None` when it has another number of them.
+    pub fn from_parts(size: u64, peaks: Vec<Hash>) -> Option<Self> {
+        (peaks.len() == size.count_ones() as usize).then_some(Self { size, peaks })
+    }
+
+    /// How many leaves there are.
+    pub const fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The roots of the full subtrees from left to right; with [`Peaks::size`], all there is to keep.
+    pub fn hashes(&self) -> &[Hash] {
+        &self.peaks
+    }
+
+    /// Adds a leaf and returns the path that proves it in the tree that now is: every full subtree there was, from right to left.
+    ///
+    /// # Panics
+    /// After 2^64 - 1 leaves.
+    pub fn push(&mut self, leaf: Hash) -> Vec<Hash> {
+        let path = self.peaks.iter().rev().copied().collect();
+        let mut peak = leaf;
+        for _ in 0..self.size.trailing_ones() {
+            let left = self.peaks.pop().expect("there is a full subtree for each bit of the size");
+            peak = node(&left, &peak);
+        }
+        self.peaks.push(peak);
+        self.size = self.size.checked_add(1).expect("no log has 2^64 segments");
+        path
+    }
+
+    /// The root; the same as [`root`] over all leaves.
+    pub fn root(&self) -> Hash {
+        let fold = self.peaks.iter().rev().copied().reduce(|right, left| node(&left, &right));
+        fold.unwrap_or_else(|| root(&[]))
+    }
+}
+
 fn node(left: &Hash, right: &Hash) -> Hash {
     Sha256::new().chain_update([1]).chain_update(left).chain_update(right).finalize().into()
 }
@@ -331,6 +392,22 @@ mod tests {
                 flip(&mut path);
                 prop_assert!(!extends(of as u64, &root(&leaves[..of]), size as u64, &top, &path));
             }
+        }
+
+        #[test]
+        fn a_tree_without_its_leaves_grows_as_the_tree_does(size in 0_usize..300) {
+            let leaves = numbered(size as u64);
+            let mut tree = Peaks::default();
+            prop_assert_eq!(tree.root(), root(&[]));
+            for (index, hash) in leaves.iter().enumerate() {
+                let path = tree.push(*hash);
+                prop_assert_eq!(Some(path), inclusion(&leaves[..=index], index));
+            }
+            prop_assert_eq!((tree.size(), tree.root()), (size as u64, root(&leaves)));
+            prop_assert_eq!(tree.root(), grown(&leaves));
+            let again = Peaks::from_parts(tree.size(), tree.hashes().to_vec());
+            prop_assert_eq!(again.as_ref(), Some(&tree));
+            prop_assert_eq!(Peaks::from_parts(tree.size() ^ 1, tree.hashes().to_vec()), None, "a peak too many or too few");
         }
 
         #[test]

@@ -8,8 +8,8 @@ use ed25519_dalek::{SigningKey, VerifyingKey};
 use minicbor::{Decoder, Encoder};
 
 use crate::{
-    Moment,
-    delta::{BODY_MAX, Delta, Logged, Shareable},
+    DocumentId, Moment,
+    delta::{BODY_MAX, Delta, Kind, Logged, Shareable},
     id::{array, head_len},
     merkle::{Hash, leaf, root},
     signed::{Distrust, Signable, Signed, Verified},
@@ -304,6 +304,53 @@ impl Segment {
     }
 }
 
+/// What a segment says of itself, read without checking a signature or a hash.
+///
+/// For whoever verified the segment before it wrote it down and guards what it wrote by a checksum. It is not to be obeyed and proves
+/// nothing; what comes from anywhere else is read by [`Segment::open`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Outline {
+    head: Head,
+    changes: Vec<Option<(Kind, DocumentId)>>,
+}
+
+impl Outline {
+    /// Reads the outline of a segment.
+    ///
+    /// # Errors
+    /// When the bytes are no segment that this program can read. That they are one does not say who wrote them.
+    pub fn read(bytes: &[u8]) -> Result<Self, BadSegment> {
+        let (head, _, leaves) = Segment::read(bytes).ok_or(BadSegment::Malformed)?;
+        let head = Head::decode(head)?;
+        let mut changes = Vec::with_capacity(leaves.len());
+        for leaf in &leaves {
+            changes.push(match leaf {
+                Leaf::Kept(bytes) => {
+                    let logged = Logged::decode(bytes).map_err(|_| BadSegment::Malformed)?;
+                    Some((logged.kind, logged.document))
+                }
+                Leaf::Pruned(_) => None,
+            });
+        }
+        Ok(Self { head, changes })
+    }
+
+    /// What is said to be signed.
+    pub const fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// Kind and document of each change in order; pruned ones are `None`.
+    pub fn changes(&self) -> &[Option<(Kind, DocumentId)>] {
+        &self.changes
+    }
+
+    /// Where the log stands right after it.
+    pub fn chain(&self) -> Chain {
+        Chain::right_after_head(&self.head)
+    }
+}
+
 /// Where an author's log has got to; what the next segment must continue.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Chain {
@@ -327,13 +374,16 @@ impl Chain {
 
     /// Where a log stands right after this segment, whatever came before it.
     pub fn right_after(segment: &Segment) -> Self {
-        let head = segment.head();
+        Self::right_after_head(segment.head())
+    }
+
+    fn right_after_head(head: &Head) -> Self {
         Self {
             author: head.author,
             incarnation: head.incarnation,
             number: head.number + 1,
             seq: head.first_seq + u64::from(head.count),
-            head: segment.digest(),
+            head: head.digest(),
         }
     }
 
@@ -649,6 +699,18 @@ mod tests {
         #[test]
         fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
             prop_assert!(Segment::open(&bytes).is_err());
+        }
+
+        #[test]
+        fn an_outline_says_what_the_segment_says_pruned_or_not(changes in 1_u8..20, gone in 0_u8..20) {
+            let mut segment = segment(&start(), changes);
+            segment.prune(|change| change.document == DocumentId::from_bytes([gone; 16]));
+            let outline = Outline::read(&segment.encode()).expect("what we wrote");
+            prop_assert_eq!(outline.head(), segment.head());
+            prop_assert_eq!(outline.chain(), Chain::right_after(&segment));
+            let said: Vec<_> =
+                segment.changes().map(|(_, change)| change.map(|change| (change.kind, change.document))).collect();
+            prop_assert_eq!(outline.changes(), &said[..]);
         }
 
         #[test]

@@ -4,7 +4,7 @@
 
 use std::{io, net::SocketAddr};
 
-use crate::{frame::NotAFrame, identity::NotAKey};
+use crate::{frame::NotAFrame, identity::NotAKey, mqtt::BrokerError};
 
 /// Why one side closed a link. The numbers are part of the protocol.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, thiserror::Error)]
@@ -91,6 +91,17 @@ pub enum LinkError {
     /// Nobody answered.
     #[error("nothing answers at {0}; is the other side running there, and does the network let UDP through?")]
     NoAnswer(SocketAddr),
+    /// Nobody answered through the broker.
+    #[error(
+        "the device does not answer through the broker; is hearth running there, connected to the same broker, and in this fleet?"
+    )]
+    NotListening,
+    /// There is no connection to the broker, or no longer one.
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+    /// A message is missing, and the broker is to blame.
+    #[error("the broker lost or repeated a part of what was said; the link must be opened again")]
+    Gap,
     /// The peer's key is not one that is trusted here.
     #[error(
         "the other side showed a key that is not trusted here; if it is the right machine, its key must be trusted first"
@@ -188,6 +199,9 @@ mod tests {
             (LinkError::Torn, Some(Close::Done)),
             (LinkError::Bind { address, source: system() }, None),
             (LinkError::NoAnswer(address), None),
+            (LinkError::NotListening, None),
+            (BrokerError::Closed.into(), None),
+            (LinkError::Gap, None),
             (LinkError::Stranger, None),
             (LinkError::NoKey, None),
             (LinkError::Refused("07".into()), None),

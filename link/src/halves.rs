@@ -5,32 +5,29 @@
 use std::{io, time::Duration};
 
 use ed25519_dalek::VerifyingKey;
-use quinn::{Connection, Endpoint, ReadExactError, RecvStream, SendStream, VarInt};
-use tokio::time::timeout;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::timeout,
+};
 
 use crate::{
     close::{Close, LinkError},
     frame,
-    quic::{FAREWELL, told},
+    way::{Inward, Outward, Way},
 };
 
 /// What both halves of a link share.
 #[derive(Clone, Debug)]
 pub(crate) struct Whole {
-    pub(crate) connection: Connection,
-    /// Kept open.
-    pub(crate) _endpoint: Option<Endpoint>,
+    pub(crate) way: Way,
     pub(crate) own: Option<VerifyingKey>,
     pub(crate) most: usize,
     pub(crate) message_time: Duration,
 }
 
 impl Whole {
-    fn explain(&self, error: impl Into<io::Error>) -> LinkError {
-        match self.connection.close_reason() {
-            Some(reason) => told(reason, self.own.as_ref(), self.connection.remote_address()),
-            None => LinkError::Transport(error.into()),
-        }
+    fn explain(&self, error: io::Error) -> LinkError {
+        self.way.explain(self.own.as_ref(), LinkError::Transport(error))
     }
 }
 
@@ -38,12 +35,12 @@ impl Whole {
 #[derive(Debug)]
 pub struct Sending {
     whole: Whole,
-    stream: SendStream,
+    stream: Outward,
     torn: bool,
 }
 
 impl Sending {
-    pub(crate) const fn new(whole: Whole, stream: SendStream) -> Self {
+    pub(crate) const fn new(whole: Whole, stream: Outward) -> Self {
         Self { whole, stream, torn: false }
     }
 
@@ -59,7 +56,8 @@ impl Sending {
         self.torn = true;
         let writing = async {
             self.stream.write_all(&length).await?;
-            self.stream.write_all(message).await
+            self.stream.write_all(message).await?;
+            self.stream.flush().await
         };
         match timeout(self.whole.message_time, writing).await {
             Ok(Ok(())) => {
@@ -73,10 +71,7 @@ impl Sending {
 
     /// Says that nothing more comes, and waits a moment until the peer has all that was sent.
     pub async fn finish(&mut self) {
-        // An error means that the stream, or the link, is closed already.
-        if self.stream.finish().is_ok() {
-            let _ = timeout(FAREWELL, self.stream.stopped()).await;
-        }
+        self.stream.finish().await;
     }
 
     /// What closes the link while this half is at work elsewhere.
@@ -86,7 +81,7 @@ impl Sending {
 
     /// Tells the peer why this is the end. What it has not got yet is lost.
     pub fn close(&self, reason: Close) {
-        self.whole.connection.close(VarInt::from_u32(reason.code()), reason.to_string().as_bytes());
+        self.whole.way.close(reason);
     }
 }
 
@@ -99,7 +94,7 @@ pub struct Closer {
 impl Closer {
     /// Tells the peer why this is the end, at once. What it has not got yet is lost.
     pub fn close(&self, reason: Close) {
-        self.whole.connection.close(VarInt::from_u32(reason.code()), reason.to_string().as_bytes());
+        self.whole.way.close(reason);
     }
 }
 
@@ -107,7 +102,9 @@ impl Closer {
 #[derive(Debug)]
 pub struct Receiving {
     whole: Whole,
-    stream: RecvStream,
+    stream: Inward,
+    /// How many bytes of a message were announced and are still to be read.
+    announced: usize,
 }
 
 impl Receiving {
@@ -116,8 +113,8 @@ impl Receiving {
         (self.whole.most, self.whole.message_time) = (most, message_time);
     }
 
-    pub(crate) const fn new(whole: Whole, stream: RecvStream) -> Self {
-        Self { whole, stream }
+    pub(crate) const fn new(whole: Whole, stream: Inward) -> Self {
+        Self { whole, stream, announced: 0 }
     }
 
     /// Waits for the next message. Given up half-way, nothing can be received any more.
@@ -125,16 +122,34 @@ impl Receiving {
     /// # Errors
     /// When the peer is gone, announces more than was agreed, or is slow with the rest of a message.
     pub async fn receive(&mut self) -> Result<Vec<u8>, LinkError> {
+        self.announced().await?;
+        self.rest().await
+    }
+
+    /// Waits for the next message and says how long it is; [`rest`](Self::rest) reads it.
+    ///
+    /// # Errors
+    /// As [`receive`](Self::receive).
+    pub async fn announced(&mut self) -> Result<usize, LinkError> {
         let mut header = [0; frame::HEADER];
         self.stream.read_exact(&mut header).await.map_err(|error| self.ended(error))?;
-        let length = frame::length(header, self.whole.most)?;
+        self.announced = frame::length(header, self.whole.most)?;
+        Ok(self.announced)
+    }
+
+    /// Reads the message that was announced.
+    ///
+    /// # Errors
+    /// As [`receive`](Self::receive).
+    pub async fn rest(&mut self) -> Result<Vec<u8>, LinkError> {
+        let length = std::mem::take(&mut self.announced);
         // Room is made as bytes come, not as they are announced.
         let mut message = Vec::with_capacity(length.min(64 << 10));
         let reading = async {
             while message.len() < length {
-                let chunk = self.stream.read_chunk(length - message.len(), true).await;
+                let chunk = self.stream.chunk(length - message.len()).await;
                 match chunk.map_err(|error| self.whole.explain(error))? {
-                    Some(chunk) => message.extend_from_slice(&chunk.bytes),
+                    Some(chunk) => message.extend_from_slice(&chunk),
                     None => return Err(LinkError::Ended),
                 }
             }
@@ -144,16 +159,16 @@ impl Receiving {
         Ok(message)
     }
 
-    fn ended(&self, error: ReadExactError) -> LinkError {
-        match error {
-            ReadExactError::FinishedEarly(_) => LinkError::Ended,
-            ReadExactError::ReadError(error) => self.whole.explain(error),
+    fn ended(&self, error: io::Error) -> LinkError {
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof => LinkError::Ended,
+            _ => self.whole.explain(error),
         }
     }
 
     /// Tells the peer why this is the end.
     pub fn close(&self, reason: Close) {
-        self.whole.connection.close(VarInt::from_u32(reason.code()), reason.to_string().as_bytes());
+        self.whole.way.close(reason);
     }
 }
 
@@ -205,7 +220,7 @@ mod tests {
             let (here, there) = connected(ample()).await;
             let ((mut send, _), (_, mut receive)) = (here.split(8, short), there.split(8, ample().frame));
             send.stream.write_all(bytes).await.expect("sent");
-            send.stream.finish().expect("open until now");
+            send.stream.shutdown().await.expect("open until now");
             assert!(matches!(receive.receive().await, Err(LinkError::Ended)), "{case} and the end of the stream");
         }
     }

@@ -55,6 +55,11 @@ impl Identity {
         DeviceId::of_key(&self.public())
     }
 
+    /// The key that signs, for whoever vouches under the name by which it is linked.
+    pub const fn signing_key(&self) -> &SigningKey {
+        &self.key
+    }
+
     /// The private key in the form of PKCS #8 version 1 (RFC 5208, RFC 8410 §7).
     pub(crate) fn to_pkcs8(&self) -> Zeroizing<Vec<u8>> {
         Zeroizing::new([&PKCS8_PREFIX[..], self.key.as_bytes()].concat())

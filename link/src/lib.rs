@@ -1,7 +1,8 @@
 //! How frames travel between a device and the coordinator.
 //!
-//! A link is a QUIC connection on which each side has proven that it holds the private half of a key that the other side trusts, or a
-//! pipe in memory that behaves the same. What a frame means is not known here, nothing is stored, and no key is made.
+//! A link is a QUIC connection, or a conversation over an MQTT broker, on which each side has proven that it holds the private half of a
+//! key that the other side trusts; or a pipe in memory that behaves the same. Nothing is stored here, and no key is made. What a frame means
+//! is not known here either, but for [`session`], which carries `hearth_core::sync` from one disk to the other.
 #![forbid(unsafe_code)]
 
 pub mod close;
@@ -10,10 +11,14 @@ mod halves;
 mod hello;
 pub mod identity;
 pub mod lan;
+mod link;
 pub mod memory;
+pub mod mqtt;
 pub mod pipe;
 pub mod quic;
+pub mod session;
 mod tls;
+mod way;
 
 pub use close::{Close, LinkError};
 pub use ed25519_dalek::VerifyingKey;
@@ -21,5 +26,8 @@ pub use frame::FRAME_MAX;
 pub use halves::{Closer, Receiving, Sending};
 pub use identity::{Identity, NotAKey, Trust, key_from_text, key_text};
 pub use lan::{Heard, Lan, LanError};
+pub use link::Link;
+pub use mqtt::{Broker, BrokerError, Mqtt};
 pub use pipe::{Limits, Pipe};
-pub use quic::{Connector, Knock, Link, Listener};
+pub use quic::{Connector, Knock, Listener};
+pub use tls::Protocol;

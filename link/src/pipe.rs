@@ -41,6 +41,8 @@ pub struct Limits {
     pub keep_alive: Duration,
     /// Connections at once, those in their greeting included.
     pub links: usize,
+    /// Bytes of a connection that may be in memory and not be read or acknowledged, each way.
+    pub window: u32,
 }
 
 impl Default for Limits {
@@ -51,6 +53,7 @@ impl Default for Limits {
             idle: Duration::from_secs(45),
             keep_alive: Duration::from_secs(15),
             links: 1024,
+            window: 1 << 20,
         }
     }
 }

@@ -11,7 +11,6 @@ use std::{
 };
 
 use ed25519_dalek::VerifyingKey;
-use hearth_core::DeviceId;
 use quinn::{
     ClientConfig, Connection, ConnectionError, Endpoint, EndpointConfig, IdleTimeout, Incoming, RecvStream, SendStream,
     ServerConfig, TokioRuntime, TransportConfig, TransportErrorCode, VarInt,
@@ -21,11 +20,12 @@ use tokio::time::timeout;
 
 use crate::{
     close::{Close, LinkError},
-    halves::{Receiving, Sending, Whole},
-    hello::{self, HELLO_MAX},
+    hello,
     identity::{Identity, NotAKey, Trust, from_spki, key_text},
-    pipe::{Framed, Limits, Pipe},
-    tls,
+    link::Link,
+    pipe::Limits,
+    tls::{self, Protocol},
+    way::{Inward, Outward, Way},
 };
 
 /// A UDP socket at which trusted devices may connect.
@@ -36,9 +36,15 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Listens on `address`; only keys that `trust` knows get further than a handshake.
-    pub fn bind(address: SocketAddr, identity: &Identity, trust: Trust, limits: Limits) -> Result<Self, LinkError> {
-        let mut config = ServerConfig::with_crypto(Arc::new(tls::server(identity, trust)));
+    /// Listens on `address` for those who speak one of `protocols`; only keys that `trust` knows get further than a handshake.
+    pub fn bind(
+        address: SocketAddr,
+        identity: &Identity,
+        trust: Trust,
+        protocols: &[Protocol],
+        limits: Limits,
+    ) -> Result<Self, LinkError> {
+        let mut config = ServerConfig::with_crypto(Arc::new(tls::server(identity, trust, protocols)));
         config.transport_config(Arc::new(transport(limits, None)));
         config.max_incoming(limits.links.min(256));
         config.incoming_buffer_size(256 << 10).incoming_buffer_size_total(8 << 20);
@@ -98,9 +104,8 @@ impl Knock {
         let welcoming = async {
             let connection = connecting.await.map_err(|error| told(error, None, remote))?;
             let (send, receive) = connection.accept_bi().await.map_err(|error| told(error, None, remote))?;
-            let mut link = Link::new(connection, (send, receive), None, None, limits)?;
-            link.version = hello::answer(&mut link).await?;
-            link.framed.widen();
+            let mut link = link(connection, (send, receive), None, None, limits)?;
+            link.greeted_by(hello::answer).await?;
             Ok(link)
         };
         // Given up, the connection is dropped, and that closes it.
@@ -113,18 +118,19 @@ impl Knock {
 pub struct Connector {
     identity: Identity,
     trust: Trust,
+    protocol: Protocol,
     limits: Limits,
 }
 
 impl Connector {
-    /// Will connect as `identity`, and only to the holder of the key `peer`.
+    /// Will connect as `identity` to report, and only to the holder of the key `peer`.
     pub fn new(identity: Identity, peer: VerifyingKey, limits: Limits) -> Self {
-        Self::among(identity, Trust::only([peer]), limits)
+        Self { identity, trust: Trust::only([peer]), protocol: Protocol::Report, limits }
     }
 
-    /// Will connect as `identity`, to whoever holds a key that `trust` knows.
+    /// Will connect as `identity` to speak as nodes of a fleet do, to whoever holds a key that `trust` knows.
     pub fn among(identity: Identity, trust: Trust, limits: Limits) -> Self {
-        Self { identity, trust, limits }
+        Self { identity, trust, protocol: Protocol::Fleet, limits }
     }
 
     /// The key that it shows.
@@ -134,7 +140,7 @@ impl Connector {
 
     /// Opens a link from a fresh socket, within [`Limits::greeting`].
     pub async fn connect(&self, address: SocketAddr) -> Result<Link, LinkError> {
-        let crypto = tls::client(&self.identity, self.trust.clone());
+        let crypto = tls::client(&self.identity, self.trust.clone(), self.protocol);
         let mut config = ClientConfig::new(Arc::new(crypto));
         config.transport_config(Arc::new(transport(self.limits, Some(self.limits.keep_alive))));
         let own = self.public();
@@ -144,118 +150,11 @@ impl Connector {
     }
 }
 
-/// A connection whose peer has proven its key and answered the greeting.
-#[derive(Debug)]
-pub struct Link {
-    connection: Connection,
-    framed: Framed<RecvStream, SendStream>,
-    /// The socket behind a link that was opened from here; one that was accepted shares its listener's.
-    endpoint: Option<Endpoint>,
-    own: Option<VerifyingKey>,
-    peer: VerifyingKey,
-    version: u16,
-}
-
-impl Link {
-    fn new(
-        connection: Connection,
-        (send, receive): (SendStream, RecvStream),
-        endpoint: Option<Endpoint>,
-        own: Option<VerifyingKey>,
-        limits: Limits,
-    ) -> Result<Self, LinkError> {
-        let peer = peer_key(&connection)?;
-        let framed = Framed::new(receive, send, HELLO_MAX, limits.frame);
-        Ok(Self { connection, framed, endpoint, own, peer, version: 0 })
-    }
-
-    /// The key that the peer has proven.
-    pub fn peer(&self) -> &VerifyingKey {
-        &self.peer
-    }
-
-    /// The device that this key stands for.
-    pub fn device(&self) -> DeviceId {
-        DeviceId::of_key(&self.peer)
-    }
-
-    /// Where the peer is now; it may move.
-    pub fn remote_address(&self) -> SocketAddr {
-        self.connection.remote_address()
-    }
-
-    /// The version of the protocol that both sides settled on.
-    pub fn version(&self) -> u16 {
-        self.version
-    }
-
-    /// What only the two ends of this connection know (RFC 8446 §7.5): whoever puts it under a MAC cannot be relayed.
-    pub fn channel(&self) -> [u8; 32] {
-        let mut channel = [0; 32];
-        self.connection
-            .export_keying_material(&mut channel, b"EXPORTER-hearth-channel", b"")
-            .expect("an established connection has an exporter, and 32 bytes are a length that it can give");
-        channel
-    }
-
-    /// Takes the link apart, so that sending and receiving do not wait for each other. Messages have up to `most` bytes from now on, and
-    /// `message_time` for all of one.
-    pub fn split(self, most: usize, message_time: Duration) -> (Sending, Receiving) {
-        let Self { connection, framed, endpoint, own, .. } = self;
-        let (receive, send) = framed.into_streams();
-        let whole = Whole { connection, _endpoint: endpoint, own, most, message_time };
-        (Sending::new(whole.clone(), send), Receiving::new(whole, receive))
-    }
-
-    /// Closes the link and waits a moment until the peer knows.
-    pub async fn finish(mut self, reason: Close) {
-        self.close(reason);
-        if let Some(endpoint) = &self.endpoint {
-            let _ = timeout(FAREWELL, endpoint.wait_idle()).await;
-        }
-    }
-
-    /// Finds out what is behind an error of the stream, and tells the peer if it is to blame.
-    fn explain(&mut self, error: LinkError) -> LinkError {
-        match (error, self.connection.close_reason()) {
-            (LinkError::Ended | LinkError::Transport(_), Some(reason)) => {
-                told(reason, self.own.as_ref(), self.connection.remote_address())
-            }
-            (error, _) => {
-                if let Some(reason) = error.to_close() {
-                    self.close(reason);
-                }
-                error
-            }
-        }
-    }
-}
-
-impl Pipe for Link {
-    async fn send(&mut self, frame: &[u8]) -> Result<(), LinkError> {
-        match self.framed.send(frame).await {
-            Ok(()) => Ok(()),
-            Err(error) => Err(self.explain(error)),
-        }
-    }
-
-    async fn receive(&mut self) -> Result<Vec<u8>, LinkError> {
-        match self.framed.receive().await {
-            Ok(frame) => Ok(frame),
-            Err(error) => Err(self.explain(error)),
-        }
-    }
-
-    fn close(&mut self, reason: Close) {
-        self.connection.close(VarInt::from_u32(reason.code()), reason.to_string().as_bytes());
-    }
-}
-
 /// How long a farewell may take.
 pub(crate) const FAREWELL: Duration = Duration::from_secs(2);
 
-/// Streams that a peer may have open at once, of each kind. Memory is set aside for each, so this stays small.
-const STREAMS: u32 = 4;
+/// Streams that a peer may have open at once: the one that everything goes over. Memory is set aside for each that may be.
+const STREAMS: u32 = 1;
 
 /// Alerts of TLS 1.3 (RFC 8446 §6) by which a handshake fails over keys or protocols.
 mod alert {
@@ -282,10 +181,22 @@ async fn connect(
     let failed = |error| told(error, own.as_ref(), address);
     let connection = connecting.await.map_err(failed)?;
     let streams = connection.open_bi().await.map_err(failed)?;
-    let mut link = Link::new(connection, streams, Some(endpoint), own, limits)?;
-    link.version = hello::greet(&mut link).await?;
-    link.framed.widen();
+    let mut link = link(connection, streams, Some(endpoint), own, limits)?;
+    link.greeted_by(hello::greet).await?;
     Ok(link)
+}
+
+/// `endpoint` is the socket behind a link that was opened from here; one that was accepted shares its listener's.
+fn link(
+    connection: Connection,
+    (send, receive): (SendStream, RecvStream),
+    endpoint: Option<Endpoint>,
+    own: Option<VerifyingKey>,
+    limits: Limits,
+) -> Result<Link, LinkError> {
+    let peer = peer_key(&connection)?;
+    let halves = (Outward::Quic(send), Inward::Quic(receive));
+    Ok(Link::new(Way::Quic { connection, endpoint }, halves, own, peer, limits))
 }
 
 fn open(address: SocketAddr, config: Option<ServerConfig>) -> Result<Endpoint, LinkError> {
@@ -308,10 +219,10 @@ fn transport(limits: Limits, keep_alive: Option<Duration>) -> TransportConfig {
     let mut config = TransportConfig::default();
     config
         .max_concurrent_bidi_streams(VarInt::from_u32(STREAMS))
-        .max_concurrent_uni_streams(VarInt::from_u32(STREAMS))
-        .stream_receive_window(VarInt::from_u32(256 << 10))
-        .receive_window(VarInt::from_u32(1 << 20))
-        .send_window(1 << 20)
+        .max_concurrent_uni_streams(VarInt::from_u32(0))
+        .stream_receive_window(VarInt::from_u32(limits.window / 2))
+        .receive_window(VarInt::from_u32(limits.window))
+        .send_window(u64::from(limits.window))
         .datagram_receive_buffer_size(None)
         .max_idle_timeout(Some(IdleTimeout::try_from(limits.idle).unwrap_or_else(|_| VarInt::MAX.into())))
         .keep_alive_interval(keep_alive);
@@ -368,8 +279,10 @@ pub(crate) fn told(error: ConnectionError, own: Option<&VerifyingKey>, remote: S
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use tokio::io::AsyncWriteExt;
+
     use super::*;
-    use crate::frame::FRAME_MAX;
+    use crate::{frame::FRAME_MAX, pipe::Pipe};
 
     #[tokio::test]
     async fn each_side_knows_the_other_and_frames_go_both_ways() {
@@ -448,7 +361,8 @@ pub(crate) mod tests {
         let trusted = Arc::new(std::sync::atomic::AtomicBool::new(true));
         let asked = Arc::clone(&trusted);
         let trust = Trust::by(move |_| asked.load(std::sync::atomic::Ordering::SeqCst));
-        let listener = Listener::bind(loopback(), &coordinator, trust, ample()).expect("loopback has ports");
+        let listener =
+            Listener::bind(loopback(), &coordinator, trust, Protocol::ALL, ample()).expect("loopback has ports");
         let at = address(&listener);
         let serving = tokio::spawn(async move {
             let mut outcomes = Vec::new();
@@ -477,7 +391,7 @@ pub(crate) mod tests {
                 let mut receiver = receiver;
                 receiver.receive().await
             });
-            sender.framed.writer_mut().write_all(bytes).await.expect("sent");
+            sender.writer_mut().write_all(bytes).await.expect("sent");
             let answer = sender.receive().await;
             assert!(matches!(answer, Err(LinkError::Closed(reason)) if reason == told), "{case}: {answer:?}");
             let refused = receiving.await.expect("no panic").expect_err(case);
@@ -492,7 +406,7 @@ pub(crate) mod tests {
         let listener = listening(&coordinator, [device.public()], limits);
         let at = address(&listener);
         let endpoint = open(source_for(at), None).expect("loopback has ports");
-        let crypto = tls::client(&device, Trust::only([coordinator.public()]));
+        let crypto = tls::client(&device, Trust::only([coordinator.public()]), Protocol::Report);
         let connecting =
             endpoint.connect_with(ClientConfig::new(Arc::new(crypto)), at, "hearth.invalid").expect("valid");
         let (welcomed, connection) =
@@ -568,7 +482,7 @@ pub(crate) mod tests {
     async fn an_address_in_use_is_a_sentence() {
         let listener = listening(&identity(1), [], ample());
         let at = address(&listener);
-        let refused = Listener::bind(at, &identity(1), Trust::only([]), ample()).expect_err("taken");
+        let refused = Listener::bind(at, &identity(1), Trust::only([]), Protocol::ALL, ample()).expect_err("taken");
         assert_eq!(refused.to_string(), format!("cannot open a UDP socket on {at}; is another program using it?"));
     }
 
@@ -583,8 +497,8 @@ pub(crate) mod tests {
             (knock.remote_address(), knock.welcome().await)
         });
         let (mut link, held) = (link.expect("welcome"), held.expect("trusted"));
-        assert_eq!(link.remote_address(), at);
-        assert_eq!(held.remote_address(), knocked);
+        assert_eq!(link.remote_address(), Some(at));
+        assert_eq!(held.remote_address(), Some(knocked));
         assert!(knocked.ip().is_loopback() && knocked != at);
         link.close(Close::Done);
         assert!(matches!(link.send(b"more").await, Err(LinkError::Ended)));
@@ -681,7 +595,7 @@ pub(crate) mod tests {
     }
 
     fn listening<const N: usize>(identity: &Identity, trusted: [VerifyingKey; N], limits: Limits) -> Listener {
-        Listener::bind(loopback(), identity, Trust::only(trusted), limits).expect("loopback has ports")
+        Listener::bind(loopback(), identity, Trust::only(trusted), Protocol::ALL, limits).expect("loopback has ports")
     }
 
     fn address(listener: &Listener) -> SocketAddr {

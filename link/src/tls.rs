@@ -24,38 +24,73 @@ use rustls::{
 
 use crate::identity::{Identity, Trust, from_spki, to_spki};
 
-/// Names the protocol inside TLS, so that nothing else is talked to by mistake.
-const PROTOCOL: &[u8] = b"hearth/1";
+/// What is spoken over a link. It is named inside TLS (ALPN, RFC 7301), so that nothing else is talked to by mistake.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Protocol {
+    /// Reports to the coordinator.
+    Report,
+    /// What nodes and relays of a fleet say to each other.
+    Fleet,
+}
+
+impl Protocol {
+    /// All of them.
+    pub const ALL: &[Self] = &[Self::Report, Self::Fleet];
+
+    /// The name by which it is negotiated.
+    pub const fn name(self) -> &'static [u8] {
+        match self {
+            Self::Report => b"hearth/1",
+            Self::Fleet => b"hearth-fleet/1",
+        }
+    }
+
+    pub(crate) fn of_name(name: &[u8]) -> Option<Self> {
+        Self::ALL.iter().copied().find(|protocol| protocol.name() == name)
+    }
+}
 
 /// What the listening side brings to a handshake.
-pub(crate) fn server(identity: &Identity, trust: Trust) -> QuicServerConfig {
+pub(crate) fn server(identity: &Identity, trust: Trust, protocols: &[Protocol]) -> QuicServerConfig {
+    QuicServerConfig::try_from(server_config(identity, trust, protocols))
+        .expect("the provider has QUIC's first cipher suite")
+}
+
+/// The same, for a stream of bytes.
+pub(crate) fn server_config(identity: &Identity, trust: Trust, protocols: &[Protocol]) -> ServerConfig {
     let provider = Arc::new(ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&[&TLS13])
         .expect("the provider has TLS 1.3")
         .with_client_cert_verifier(Arc::new(Verifier::new(trust, &provider)))
         .with_cert_resolver(Arc::new(AlwaysResolvesServerRawPublicKeys::new(certified(identity))));
-    config.alpn_protocols = vec![PROTOCOL.to_vec()];
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.name().to_vec()).collect();
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     config.max_early_data_size = 0;
-    QuicServerConfig::try_from(config).expect("the provider has QUIC's first cipher suite")
+    config
 }
 
 /// What the connecting side brings to a handshake.
-pub(crate) fn client(identity: &Identity, trust: Trust) -> QuicClientConfig {
+pub(crate) fn client(identity: &Identity, trust: Trust, protocol: Protocol) -> QuicClientConfig {
+    QuicClientConfig::try_from(client_config(identity, trust, protocol))
+        .expect("the provider has QUIC's first cipher suite")
+}
+
+/// The same, for a stream of bytes.
+pub(crate) fn client_config(identity: &Identity, trust: Trust, protocol: Protocol) -> ClientConfig {
     let provider = Arc::new(ring::default_provider());
     let mut config = client_builder(&provider, trust)
         .with_client_cert_resolver(Arc::new(AlwaysResolvesClientRawPublicKeys::new(certified(identity))));
-    settle(&mut config);
-    QuicClientConfig::try_from(config).expect("the provider has QUIC's first cipher suite")
+    settle(&mut config, protocol);
+    config
 }
 
 /// A client that has no key to show, which every server must refuse.
 #[cfg(test)]
 pub(crate) fn client_without_key(trust: Trust) -> QuicClientConfig {
     let mut config = client_builder(&Arc::new(ring::default_provider()), trust).with_no_client_auth();
-    settle(&mut config);
+    settle(&mut config, Protocol::Report);
     QuicClientConfig::try_from(config).expect("the provider has QUIC's first cipher suite")
 }
 
@@ -80,7 +115,7 @@ pub(crate) fn client_with_stolen_key(
     let certified = CertifiedKey::new(vec![CertificateDer::from(to_spki(shown))], Arc::new(Mask(signer)));
     let mut config = client_builder(&Arc::new(ring::default_provider()), trust)
         .with_client_cert_resolver(Arc::new(AlwaysResolvesClientRawPublicKeys::new(Arc::new(certified))));
-    settle(&mut config);
+    settle(&mut config, Protocol::Report);
     QuicClientConfig::try_from(config).expect("the provider has QUIC's first cipher suite")
 }
 
@@ -95,8 +130,8 @@ fn client_builder(
         .with_custom_certificate_verifier(Arc::new(Verifier::new(trust, provider)))
 }
 
-fn settle(config: &mut ClientConfig) {
-    config.alpn_protocols = vec![PROTOCOL.to_vec()];
+fn settle(config: &mut ClientConfig, protocol: Protocol) {
+    config.alpn_protocols = vec![protocol.name().to_vec()];
     config.resumption = Resumption::disabled();
     config.enable_sni = false;
     config.enable_early_data = false;

@@ -58,6 +58,7 @@ impl Soak {
         let mut report = Report::default();
         report.stage("build", minutes(20), || build_programs(tree));
         report.stage("soak", None, || {
+            a_broker();
             let mut command = tree.cargo();
             if has_cargo_command("nextest") {
                 command.args(["nextest", "run", "--release", "--workspace", "--no-fail-fast", "--run-ignored", "only"]);
@@ -127,6 +128,7 @@ fn workspace_tests(tree: &Tree, library: Option<&PathBuf>) -> Result<Tally, Stri
         }
         command
     };
+    a_broker();
     let mut tally = Tally::default();
     if has_cargo_command("nextest") {
         tally += tee::run(&mut dressed(&["nextest", "run", "--release", "--workspace", "--no-fail-fast"]))?;
@@ -141,6 +143,13 @@ fn workspace_tests(tree: &Tree, library: Option<&PathBuf>) -> Result<Tally, Stri
         tally += Tally::fail();
     }
     Ok(tally)
+}
+
+/// Sees to it that there is an MQTT broker. Without one the tests that need it fail, and the others are still worth running.
+fn a_broker() {
+    if let Err(sentence) = packages::ensure(&[&packages::MOSQUITTO], "the tests of links through a broker") {
+        println!("{sentence}");
+    }
 }
 
 fn page_tests(tree: &Tree) -> Result<Tally, String> {

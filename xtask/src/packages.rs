@@ -27,6 +27,12 @@ pub(crate) const NODE: Need =
 /// The browser that the page tests drive.
 pub(crate) const CHROMIUM: Need =
     Need { what: "Chromium", probe: &["/usr/bin/chromium", "--version"], packages: &["chromium"] };
+/// The MQTT broker that the tests of `link` start for themselves. Debian has it where only root looks.
+pub(crate) const MOSQUITTO: Need = Need {
+    what: "the MQTT broker mosquitto",
+    probe: &["sh", "-c", "PATH=$PATH:/usr/sbin; command -v mosquitto && command -v mosquitto_passwd"],
+    packages: &["mosquitto"],
+};
 
 /// Makes sure that all of `needs` are there; the error is a sentence that names what is missing and how to get it.
 pub(crate) fn ensure(needs: &[&Need], lane: &str) -> Result<(), String> {

@@ -32,6 +32,18 @@ pub enum Order {
         /// Its id or its name.
         device: String,
     },
+    /// Use a relay. Answer: [`Shown`].
+    AddRelay {
+        /// Where it listens, as `host:port`.
+        address: String,
+        /// Its public key, 64 hexadecimal digits.
+        key: String,
+    },
+    /// Use a relay no more. Answer: [`Shown`].
+    RemoveRelay {
+        /// Its address, key or id.
+        relay: String,
+    },
     /// Begin a new epoch: what is shared from now on is sealed under a new key. Answer: [`Shown`].
     Rotate,
 }
@@ -59,6 +71,38 @@ pub struct About {
     pub erased: u64,
     /// Members, and those that were.
     pub devices: Vec<Member>,
+    /// Relays that keep what the fleet shares, sealed.
+    #[serde(default)]
+    pub relays: Vec<Relay>,
+    /// The broker through which devices meet that cannot reach each other otherwise; absent when none is used.
+    #[serde(default)]
+    pub broker: Option<Broker>,
+}
+
+/// A broker.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Broker {
+    /// Where it is, as `host:port`.
+    pub address: String,
+    /// Whether it can be used now.
+    pub connected: bool,
+    /// That, as a sentence.
+    pub state: String,
+}
+
+/// A relay of a fleet.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Relay {
+    /// Its id.
+    pub id: DeviceId,
+    /// Where it listens, as `host:port`.
+    pub address: String,
+    /// How it is linked to this device.
+    pub link: Link,
+    /// When it last signed, by its clock, that it has this device's log; absent until it did.
+    pub signed_at: Option<Moment>,
+    /// How many segments of this device's log it has not signed to have.
+    pub unsigned: u64,
 }
 
 /// A device of a fleet.

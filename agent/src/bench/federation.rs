@@ -19,17 +19,19 @@ use hearth_core::{
     fleet::{epoch::Document, link::Device},
     seal::{DocumentKey, Label, Place, Plain},
     segment::{Chain, Draft},
-    sync::{Held, Log},
+    sync::{Held, Log, ToStore},
 };
-use hearth_link::{Connector, Identity, Limits, Listener, Trust, VerifyingKey};
+use hearth_link::{
+    Connector, Identity, Limits, Listener, Protocol, Trust, VerifyingKey,
+    session::{self, Progress, Session, letters},
+};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::usage;
 use crate::{
     ask::{Failure, FailureKind},
-    fleet::session::{self, Progress, Session, letters},
-    node::{Membership, Node, Settings, Shared, ToStore, now, wrap_secret},
+    node::{Membership, Node, Settings, Shared, now, wrap_secret},
 };
 
 /// Bytes of a change's body before it is sealed.
@@ -171,7 +173,7 @@ fn prepare(folders: &[PathBuf; 2], items: u64, missing: u64, authors: u64) -> Re
         let record = {
             let (epoch, secret) = membership.epoch().ok_or_else(|| failed("the fleet has no key"))?;
             let document = Document { space: membership.space(), id: author.document, key: &author.secret };
-            secret.record(epoch, secret.tag(author.document), document, hearth_store::entropy()).encode()
+            secret.record(epoch, document, hearth_store::entropy()).encode()
         };
         for end in &ends {
             end.keep_keys(std::slice::from_ref(&record))?;
@@ -269,7 +271,8 @@ async fn meet(shared: &Arc<Shared>, segments: u64, to: Option<SocketAddr>) -> Re
         Some(to) => (Connector::among(identity, trust, Limits::default()).connect(to).await.map_err(failed)?, None),
         None => {
             let at = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-            let listener = Listener::bind(at, &identity, trust, Limits::default()).map_err(failed)?;
+            let listener =
+                Listener::bind(at, &identity, trust, &[Protocol::Fleet], Limits::default()).map_err(failed)?;
             let at = listener.local_address().map_err(failed)?;
             say(&json!({ "at": at.to_string() }))?;
             let knock = listener.accept().await.ok_or_else(|| failed("nobody came"))?;
@@ -278,24 +281,27 @@ async fn meet(shared: &Arc<Shared>, segments: u64, to: Option<SocketAddr>) -> Re
     };
     let (stop, progress) = (CancellationToken::new(), Arc::<Progress>::default());
     let session = Session {
-        node: Arc::clone(shared),
+        keeper: Arc::clone(shared),
         peer: link.device(),
         peer_key: link.peer().to_bytes(),
         port: 0,
         stop: stop.clone(),
         progress: Arc::clone(&progress),
+        budget: None,
     };
-    let talk = tokio::spawn(session::run(session, letters(link), None, |_| {}));
+    let talk = tokio::spawn(session::run(session, letters(link), shared.listen(), Vec::new(), |_| {}));
     let mut done = None;
     loop {
+        // Looked at first: the other end may have closed right after its last word, and all was here before that.
+        let is_over = talk.is_finished();
         let here: u64 = shared.held()?.iter().map(|held| held.chain.number).sum();
         let idle = progress.idle.load(Ordering::SeqCst);
-        if here >= segments && idle && progress.waiting.load(Ordering::SeqCst) == 0 {
+        if here >= segments && (idle || is_over) && progress.waiting.load(Ordering::SeqCst) == 0 {
             done.get_or_insert_with(|| (begun.elapsed(), cpu().saturating_sub(spent)));
             // The last acknowledgement is said before the link is closed.
             stop.cancel();
         }
-        if talk.is_finished() {
+        if is_over {
             break;
         }
         if begun.elapsed() > PATIENCE {

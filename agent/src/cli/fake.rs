@@ -103,6 +103,27 @@ fn fleet(order: &fleet::Order) -> Value {
         forked: false,
         erased: 14,
         devices,
+        relays: vec![
+            fleet::Relay {
+                id: DeviceId::from_bytes([7; 16]),
+                address: "relay.example.net:7843".into(),
+                link: fleet::Link::Linked { since, behind: Some(0) },
+                signed_at: Some(since),
+                unsigned: 0,
+            },
+            fleet::Relay {
+                id: DeviceId::from_bytes([8; 16]),
+                address: "192.168.1.40:7843".into(),
+                link: fleet::Link::None,
+                signed_at: None,
+                unsigned: 12,
+            },
+        ],
+        broker: Some(fleet::Broker {
+            address: "mqtt.example.net:8883".into(),
+            connected: true,
+            state: "connected to the broker".into(),
+        }),
     };
     json!(fleet::Shown { fleet: Some(about) })
 }

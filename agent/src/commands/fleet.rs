@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use crate::{
     ask::{
         Ask, Sessions,
-        fleet::{About, Invited, Link, Member, Order, Shown},
+        fleet::{About, Invited, Link, Member, Order, Relay, Shown},
     },
     cli::{Ended, Outcome, Shell, Trouble, count, marks, when},
 };
@@ -35,6 +35,8 @@ enum Word {
     /// Make a join code: eight words, good for one device and ten minutes
     Invite,
     Revoke(Revoke),
+    #[command(subcommand)]
+    Relay(RelayWord),
     /// Seal what is shared from now on under a new key
     Rotate,
 }
@@ -62,6 +64,34 @@ struct Revoke {
     yes: bool,
 }
 
+/// A relay keeps what the fleet shares, sealed, for devices that are not awake together
+///
+/// It is a `hearth-coordinator` somewhere both can reach. It sees sizes, times and which device wrote, never a word; devices that
+/// reach each other directly do so all the same.
+#[derive(Debug, Subcommand)]
+#[command(disable_help_subcommand = true)]
+enum RelayWord {
+    Add(AddRelay),
+    /// Use a relay no more
+    Remove {
+        /// Its address, key or id
+        relay: String,
+    },
+}
+
+/// Use a relay
+///
+/// `hearth-coordinator serve` shows its address and key when it starts. It serves a fleet once it trusts one of its devices.
+#[derive(Debug, Args)]
+struct AddRelay {
+    /// Where it listens for devices
+    #[arg(value_name = "HOST:PORT")]
+    address: String,
+    /// Its public key
+    #[arg(long)]
+    key: String,
+}
+
 /// Come into the fleet of another device
 ///
 /// Run `hearth fleet invite` there; it shows the words and the address. Without words on the command line they are read from
@@ -86,6 +116,8 @@ impl FleetCommand {
             Word::Devices => Order::Show,
             Word::Create(create) => Order::Create { name: create.name, device: called(create.device) },
             Word::Rotate => Order::Rotate,
+            Word::Relay(RelayWord::Add(AddRelay { address, key })) => Order::AddRelay { address, key },
+            Word::Relay(RelayWord::Remove { relay }) => Order::RemoveRelay { relay },
             Word::Revoke(revoke) => {
                 let question = format!(
                     "Take {} out of the fleet? It comes back only with a new data folder.",
@@ -194,6 +226,17 @@ fn show(shell: &mut Shell<'_>, shown: &Shown) -> Result<(), Trouble> {
     shell.line("")?;
     let rows: Vec<Vec<String>> = fleet.devices.iter().map(|device| row(shell, device)).collect();
     super::table(shell, &["DEVICE", "ITEMS HERE", "LINK"], &rows)?;
+    if !fleet.relays.is_empty() {
+        let rows: Vec<Vec<String>> = fleet.relays.iter().map(|relay| relay_row(shell, relay)).collect();
+        shell.line("")?;
+        super::table(shell, &["RELAY", "HAS SIGNED", "LINK"], &rows)?;
+    }
+    if let Some(broker) = &fleet.broker {
+        shell.line("")?;
+        for line in marks::lines(&format!("broker {}: {}", broker.address, broker.state), shell.width(), 4) {
+            shell.line(line)?;
+        }
+    }
     let owing: Vec<&Member> = fleet.devices.iter().filter(|device| device.unconfirmed > 0).collect();
     if fleet.erased > 0 {
         let erased = format!("{} erased from the fleet", super::items(fleet.erased));
@@ -220,18 +263,25 @@ fn show(shell: &mut Shell<'_>, shown: &Shown) -> Result<(), Trouble> {
 }
 
 fn row(shell: &Shell<'_>, device: &Member) -> Vec<String> {
-    let (now, zone) = (shell.world.now, &shell.world.zone);
     let name = match (device.here, device.admin) {
         (true, true) => format!("{} (this, admin)", device.name),
         (true, false) => format!("{} (this)", device.name),
         (false, true) => format!("{} (admin)", device.name),
         (false, false) => device.name.clone(),
     };
-    let link = match (&device.link, device.standing.as_str()) {
+    let link = match device.standing.as_str() {
         _ if device.here => String::new(),
-        (_, "revoked") => "taken out of the fleet".into(),
-        (_, "expired") => "its time in the fleet is over".into(),
-        (Link::Linked { since, behind }, _) => {
+        "revoked" => "taken out of the fleet".into(),
+        "expired" => "its time in the fleet is over".into(),
+        _ => standing(shell, &device.link),
+    };
+    vec![marks::plain(&name), crate::cli::grouped(device.items), marks::plain(&link)]
+}
+
+fn standing(shell: &Shell<'_>, link: &Link) -> String {
+    let (now, zone) = (shell.world.now, &shell.world.zone);
+    match link {
+        Link::Linked { since, behind } => {
             let since = when::clock(*since, now, zone);
             match behind {
                 Some(0) => format!("up to date, linked since {since}"),
@@ -239,10 +289,18 @@ fn row(shell: &Shell<'_>, device: &Member) -> Vec<String> {
                 None => format!("linked since {since}"),
             }
         }
-        (Link::Waiting { reason, retry_at }, _) => {
+        Link::Waiting { reason, retry_at } => {
             format!("not linked: {reason} (tried again at {})", when::clock(*retry_at, now, zone))
         }
-        (Link::None, _) => "not linked".into(),
+        Link::None => "not linked".into(),
+    }
+}
+
+fn relay_row(shell: &Shell<'_>, relay: &Relay) -> Vec<String> {
+    let signed = match (relay.signed_at, relay.unsigned) {
+        (None, _) => "nothing yet".into(),
+        (Some(at), 0) => format!("all, at {}", when::clock(at, shell.world.now, &shell.world.zone)),
+        (Some(_), lacks) => format!("all but {}", count(lacks, "segment", "segments")),
     };
-    vec![marks::plain(&name), crate::cli::grouped(device.items), marks::plain(&link)]
+    vec![marks::plain(&relay.address), signed, marks::plain(&standing(shell, &relay.link))]
 }

@@ -21,7 +21,7 @@ mod mistake;
 mod units;
 
 pub use mistake::{Mistake, Mistakes};
-pub use units::{AbsolutePath, Hex32, HostPort, Listen, Loopback, NotSo, Size, Span, Threads};
+pub use units::{AbsolutePath, Hex32, HostPort, Listen, Loopback, NotSo, Size, Span, Threads, UserName};
 
 macro_rules! settings {
     ($($(#[doc = $about_section:literal])+ $section:ident: $Section:ident {
@@ -145,6 +145,21 @@ settings! {
         /// Find the others on the local network, and be found there (mDNS; no names are shown).
         lan: bool = true, shown "true or false";
     }
+    /// An MQTT broker through which nodes of the fleet meet that cannot reach each other otherwise. It sees sizes and times, nothing else.
+    broker: Broker {
+        /// Where it is; none is used when not set.
+        address: Option<HostPort> = None, shown "host and port";
+        /// How the way to it is protected; `none` only where nobody else is on the network.
+        tls: BrokerTls = BrokerTls::System, shown "system, file or none";
+        /// The certificates (PEM) by which it is recognised, when `tls` is `file`.
+        ca: Option<AbsolutePath> = None, shown "absolute path";
+        /// Who this node is to it.
+        user: Option<UserName> = None, shown "user name";
+        /// A file with the password, which only its owner may read.
+        password_file: Option<AbsolutePath> = None, shown "absolute path";
+        /// Which version of MQTT is spoken.
+        mqtt: MqttVersion = MqttVersion::V311, shown "3.1.1 or 5";
+    }
     /// The log of the daemon, on standard error. It never holds text, names or queries.
     log: Log {
         /// How much is said.
@@ -176,6 +191,29 @@ pub enum Backend {
     Tract,
     /// ONNX Runtime.
     Ort,
+}
+
+/// How the way to a broker is protected.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum BrokerTls {
+    /// TLS, with the certificates that the system trusts.
+    System,
+    /// TLS, with the certificates in a file.
+    File,
+    /// Nothing; user name and password can be read on the way.
+    None,
+}
+
+/// Which version of MQTT is spoken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+pub enum MqttVersion {
+    /// What every broker speaks.
+    #[serde(rename = "3.1.1")]
+    V311,
+    /// The newer one.
+    #[serde(rename = "5")]
+    V5,
 }
 
 /// How much the log says.

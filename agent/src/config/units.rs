@@ -344,6 +344,38 @@ impl fmt::Display for HostPort {
     }
 }
 
+/// A name by which somebody else knows this node: 1 to 256 characters, none of them a control character.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UserName(String);
+
+written!(UserName, "^.{1,256}$", "A user name");
+
+impl UserName {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for UserName {
+    type Err = NotSo;
+
+    fn from_str(text: &str) -> Result<Self, NotSo> {
+        let fits = (1..=256).contains(&text.chars().count()) && !text.chars().any(char::is_control);
+        if fits {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(NotSo("a user name has 1 to 256 characters, none of them a control character".into()))
+        }
+    }
+}
+
+impl fmt::Display for UserName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// 32 bytes as 64 hexadecimal digits: a public key or a SHA-256.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Hex32([u8; 32]);

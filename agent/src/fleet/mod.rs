@@ -3,10 +3,10 @@
 //! [`run`] holds one link, sends a [`StatusReport`] each interval, and connects again by itself for as long as the daemon lives. It sends
 //! health and counts and nothing else; it never holds up the daemon, and the daemon works the same without it.
 
+pub(crate) mod broker;
+mod keeper;
 pub(crate) mod peers;
 pub mod sampler;
-pub(crate) mod session;
-mod wire;
 
 use std::{
     fmt,
@@ -266,7 +266,7 @@ mod tests {
     };
 
     use hearth_core::status::Receipt;
-    use hearth_link::{Listener, Trust, memory};
+    use hearth_link::{Listener, Protocol, Trust, memory};
     use proptest::prelude::*;
 
     use super::*;
@@ -355,7 +355,13 @@ mod tests {
 
         // The old socket is let go by a task of its own.
         let listener = loop {
-            match Listener::bind(at, &identity(1), Trust::only([identity(2).public()]), Limits::default()) {
+            match Listener::bind(
+                at,
+                &identity(1),
+                Trust::only([identity(2).public()]),
+                Protocol::ALL,
+                Limits::default(),
+            ) {
                 Ok(listener) => break listener,
                 Err(_) => tokio::task::yield_now().await,
             }
@@ -477,7 +483,7 @@ mod tests {
 
     fn listening(at: SocketAddr) -> Listener {
         let trust = Trust::only([identity(2).public()]);
-        Listener::bind(at, &identity(1), trust, Limits::default()).expect("loopback has ports")
+        Listener::bind(at, &identity(1), trust, Protocol::ALL, Limits::default()).expect("loopback has ports")
     }
 
     async fn report(pipe: &mut impl Pipe) -> StatusReport {

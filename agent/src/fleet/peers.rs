@@ -18,10 +18,14 @@ use hearth_core::{
     fleet::{
         SpiffeId,
         invite::{Invite, JoinCode, JoinRequest, Welcome},
+        letter::Letter,
     },
+    sync::Grown,
 };
 use hearth_link::{
-    Close, Connector, Identity, Lan, Limits, Link, LinkError, Listener, Receiving, Sending, Trust, VerifyingKey,
+    Broker, Close, Connector, Identity, Lan, Limits, Link, LinkError, Listener, Mqtt, Protocol, Receiving, Sending,
+    Trust, VerifyingKey,
+    session::{self, Ended, Progress, Session, letters},
 };
 use tokio::{
     sync::{Notify, Semaphore},
@@ -31,15 +35,15 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::{
-    address_of, backoff, entropy,
-    session::{self, Ended, Progress, Session, letters},
-    wire::Letter,
-};
-use crate::node::{FleetError, Membership, News, Shared, lock, now, wrap_secret};
+use super::{address_of, backoff, entropy};
+use crate::node::{FleetError, Membership, Shared, lock, name_of, now, wrap_secret};
 
 /// Two nodes that dial each other at once agree within this time on which of the two links stays.
 const CROSSING: Duration = Duration::from_secs(3);
+/// So long a direct call is ahead of one through a broker.
+const HEAD_START: Duration = Duration::from_secs(1);
+/// Behind a link through a broker, a direct one is tried this often.
+const DIRECT_AGAIN: Duration = Duration::from_secs(5 * 60);
 /// A port that is taken is tried again after this.
 const BIND_AGAIN: Duration = Duration::from_secs(30);
 /// At least so often is looked at what is due.
@@ -65,6 +69,8 @@ pub(crate) struct Meeting {
     pub(crate) listen: SocketAddr,
     /// Whether to find and be found on the local network.
     pub(crate) lan: bool,
+    /// A broker through which members meet that cannot reach each other otherwise.
+    pub(crate) broker: Option<Broker>,
     /// Asked before each call.
     pub(crate) permit: Permit,
     /// Ends it.
@@ -80,6 +86,8 @@ pub(crate) struct Peers {
     changed: Notify,
     /// Links are counted, so that one that ends late takes nobody else's place.
     links: AtomicU64,
+    /// The broker that is used, if any, and what it is called.
+    broker: Mutex<Option<(String, Arc<Mqtt>)>>,
     /// Strangers that may speak at once.
     strangers: Arc<Semaphore>,
     /// Calls of what was heard that may be under way at once.
@@ -101,9 +109,23 @@ struct Linked {
     since: Moment,
     /// Whether the node with the lesser id opened it.
     by_lesser: bool,
+    /// Whether a broker stands between: then a direct link takes its place.
+    by_broker: bool,
+    /// When a direct link is tried again, if a broker stands between.
+    direct_at: Moment,
     stop: CancellationToken,
     number: u64,
     progress: Arc<Progress>,
+}
+
+/// Whom to call.
+struct Callee {
+    device: DeviceId,
+    key: VerifyingKey,
+    /// As `host:port`, if it is known.
+    address: Option<String>,
+    /// Whether the broker may be tried, too.
+    through_broker: bool,
 }
 
 /// How it stands with another node, for people.
@@ -117,24 +139,34 @@ pub(crate) enum Standing {
     Unheard,
 }
 
-/// A link that has just come to be, in halves.
-struct Met {
-    device: DeviceId,
-    key: [u8; 32],
-    remote: SocketAddr,
-    halves: (Sending, Receiving),
-    /// What came over it already.
-    first: Option<Letter>,
+/// How a link came to be.
+#[derive(Clone, Copy, Debug)]
+struct Opened {
     /// Whether this node opened it.
     dialed: bool,
     /// Whether it was opened because the other was heard on the local network: then it takes nobody's place.
     found: bool,
+    /// Whether a broker stands between.
+    by_broker: bool,
+}
+
+/// A link that has just come to be, in halves.
+struct Met {
+    device: DeviceId,
+    key: [u8; 32],
+    /// Where the other one is; `None` when a broker stands between.
+    remote: Option<SocketAddr>,
+    halves: (Sending, Receiving),
+    /// What came over it already.
+    first: Option<Letter>,
+    opened: Opened,
 }
 
 impl Met {
     fn new(link: Link, dialed: bool, found: bool) -> Self {
         let (device, key, remote) = (link.device(), link.peer().to_bytes(), link.remote_address());
-        Self { device, key, remote, halves: letters(link), first: None, dialed, found }
+        let opened = Opened { dialed, found, by_broker: remote.is_none() };
+        Self { device, key, remote, halves: letters(link), first: None, opened }
     }
 }
 
@@ -182,6 +214,7 @@ impl Peers {
             port: AtomicU16::new(0),
             changed: Notify::new(),
             links: AtomicU64::new(0),
+            broker: Mutex::default(),
             strangers: Arc::new(Semaphore::new(STRANGERS_MAX)),
             calls: Arc::new(Semaphore::new(CALLS_MAX)),
         })
@@ -225,26 +258,46 @@ impl Peers {
         Identity::from_seed(&self.node.identity.signing.to_bytes())
     }
 
-    /// What a device is called in the log: `spiffe://FLEET/node/ID`, or its bare id when this node is in no fleet.
+    /// What a device is called in the log: `spiffe://FLEET/node/ID`, or its bare id when this node is in no fleet; a relay by its address.
     fn spiffe(&self, device: DeviceId) -> String {
-        let membership = self.node.membership();
-        membership
-            .map_or_else(|| device.to_string(), |membership| SpiffeId { fleet: membership.id(), device }.to_string())
+        match self.node.membership() {
+            Some(membership) if membership.fleet.relay(&device).is_none() => {
+                SpiffeId { fleet: membership.id(), device }.to_string()
+            }
+            membership => name_of(membership.as_deref(), &device),
+        }
     }
 
     fn me(&self) -> DeviceId {
         self.node.identity.device
     }
 
-    /// Members that are not linked and whose time to be tried has come, with their keys and addresses; and when the next one's comes.
-    fn due(&self) -> (Vec<(DeviceId, VerifyingKey, String)>, Option<Moment>) {
+    /// Members and relays that are not linked and whose time to be tried has come, with their keys and addresses; and when the next one's
+    /// comes.
+    fn due(&self) -> (Vec<Callee>, Option<Moment>) {
         let Some(membership) = self.node.membership() else { return (Vec::new(), None) };
         let (at, mut due, mut next) = (now(), Vec::new(), None::<Moment>);
         let mut known = lock(&self.known);
-        for (device, member) in membership.fleet.members(at).filter(|(device, _)| *device != self.me()) {
-            let Some(address) = membership.addresses.get(&device) else { continue };
-            let Ok(key) = VerifyingKey::from_bytes(&member.key) else { continue };
+        let members = membership.fleet.members(at).filter(|(device, _)| *device != self.me());
+        let members = members.map(|(device, member)| (member.key, membership.addresses.get(&device), true));
+        let relays = membership.fleet.relays().map(|relay| (relay.key, Some(&relay.address), false));
+        let has_broker = lock(&self.broker).is_some();
+        for (key, address, is_member) in members.chain(relays) {
+            if address.is_none() && !has_broker {
+                continue;
+            }
+            let Ok(key) = VerifyingKey::from_bytes(&key) else { continue };
+            let device = DeviceId::of_key(&key);
             let known = known.entry(device).or_default();
+            if let Some(linked) = known.linked.as_mut().filter(|linked| linked.by_broker && address.is_some()) {
+                if linked.direct_at <= at && !known.dialing {
+                    linked.direct_at = at + DIRECT_AGAIN;
+                    known.dialing = true;
+                    due.push(Callee { device, key, address: address.cloned(), through_broker: false });
+                }
+                next = Some(next.map_or(linked.direct_at, |next: Moment| next.min(linked.direct_at)));
+                continue;
+            }
             if known.linked.is_some() || known.dialing {
                 continue;
             }
@@ -252,18 +305,20 @@ impl Peers {
                 Some((_, again)) if *again > at => next = Some(next.map_or(*again, |next| next.min(*again))),
                 _ => {
                     known.dialing = true;
-                    due.push((device, key, address.clone()));
+                    due.push(Callee { device, key, address: address.cloned(), through_broker: is_member });
                 }
             }
         }
         (due, next)
     }
 
-    /// Whether some member is not linked.
+    /// Whether some member is not linked directly.
     fn lacks_any(&self) -> bool {
         let Some(membership) = self.node.membership() else { return false };
         let known = lock(&self.known);
-        let linked = |device: &DeviceId| known.get(device).is_some_and(|known| known.linked.is_some());
+        let is_direct = |linked: &Linked| !linked.by_broker;
+        let linked =
+            |device: &DeviceId| known.get(device).is_some_and(|known| known.linked.as_ref().is_some_and(is_direct));
         membership.fleet.members(now()).any(|(device, _)| device != self.me() && !linked(&device))
     }
 
@@ -271,8 +326,7 @@ impl Peers {
     fn enter(
         &self,
         device: DeviceId,
-        dialed: bool,
-        found: bool,
+        Opened { dialed, found, by_broker }: Opened,
         stop: &CancellationToken,
     ) -> Option<(CancellationToken, u64, Arc<Progress>)> {
         let mut known = lock(&self.known);
@@ -280,15 +334,23 @@ impl Peers {
         let by_lesser = dialed == (self.me() < device);
         if let Some(other) = &known.linked {
             let crossing = other.by_lesser && !by_lesser && now().since(other.since) < CROSSING;
-            if crossing || found {
+            let (better, worse) = (other.by_broker && !by_broker, by_broker && !other.by_broker);
+            if (crossing || found || worse) && !better {
                 return None;
             }
             other.stop.cancel();
         }
         let (stop, number) = (stop.child_token(), self.links.fetch_add(1, Ordering::SeqCst));
         let progress = Arc::<Progress>::default();
-        known.linked =
-            Some(Linked { since: now(), by_lesser, stop: stop.clone(), number, progress: Arc::clone(&progress) });
+        known.linked = Some(Linked {
+            since: now(),
+            by_lesser,
+            by_broker,
+            direct_at: now() + DIRECT_AGAIN,
+            stop: stop.clone(),
+            number,
+            progress: Arc::clone(&progress),
+        });
         Some((stop, number, progress))
     }
 
@@ -310,14 +372,12 @@ impl Peers {
     }
 
     /// The other side is a member and said at which port it listens.
-    fn learned(&self, device: DeviceId, remote: SocketAddr, port: u16) {
+    fn learned(&self, device: DeviceId, remote: Option<SocketAddr>, port: u16) {
         if let Some(known) = lock(&self.known).get_mut(&device) {
             known.failures = 0;
             known.waiting = None;
         }
-        if port == 0 {
-            return;
-        }
+        let Some(remote) = remote.filter(|_| port != 0) else { return };
         let address = SocketAddr::new(remote.ip(), port).to_string();
         let noted = self.node.change_addresses(device, address);
         if let Err(error) = noted {
@@ -327,26 +387,28 @@ impl Peers {
 
     /// Speaks with a member until the link ends.
     async fn talk(self: Arc<Self>, met: Met, daemon: CancellationToken) {
-        let Met { device, key, remote, halves, first, dialed, found } = met;
+        let Met { device, key, remote, halves, first, opened } = met;
         let peer = self.spiffe(device);
-        let Some((stop, number, progress)) = self.enter(device, dialed, found, &daemon) else {
+        let Some((stop, number, progress)) = self.enter(device, opened, &daemon) else {
             return halves.0.close(Close::Replaced);
         };
         info!(peer, "linked to another node");
         let session = Session {
-            node: Arc::clone(&self.node),
+            keeper: Arc::clone(&self.node),
             peer: device,
             peer_key: key,
             port: self.port.load(Ordering::SeqCst),
             stop,
             progress,
+            budget: None,
         };
+        let news = self.node.listen();
         let peers = Arc::clone(&self);
         let learned = move |port| {
             // It writes to the disk.
             tokio::task::spawn_blocking(move || peers.learned(device, remote, port));
         };
-        let ended = session::run(session, halves, first, learned).await;
+        let ended = session::run(session, halves, news, first.into_iter().collect(), learned).await;
         let reason = match ended {
             Ended::Stopped if !daemon.is_cancelled() => "a newer link to the same node took its place".to_owned(),
             ended => why(&ended),
@@ -355,21 +417,41 @@ impl Peers {
         self.leave(device, Some(number), reason);
     }
 
-    async fn dial(
-        self: Arc<Self>,
-        (device, key, address): (DeviceId, VerifyingKey, String),
-        permit: Arc<Permit>,
-        stop: CancellationToken,
-    ) {
+    async fn dial(self: Arc<Self>, callee: Callee, permit: Arc<Permit>, stop: CancellationToken) {
+        let device = callee.device;
         let connected = async {
-            let (host, port) = address.rsplit_once(':').ok_or("its address is not `host:port`")?;
-            let port = port.parse().map_err(|_| "its address is not `host:port`")?;
-            let host = host.trim_matches(['[', ']']).to_owned();
-            let permitted = tokio::task::spawn_blocking(move || permit(&host, port, &[])).await;
-            permitted.map_err(|_| "the egress gate failed")??;
-            let at = address_of(&address).await.ok_or("its address cannot be looked up")?;
-            let connector = Connector::among(self.identity(), Trust::only([key]), Limits::default());
-            connector.connect(at).await.map_err(|error| why(&Ended::Link(error)))
+            let direct = async {
+                match &callee.address {
+                    Some(address) => self.dial_at(address, callee.key, permit).await,
+                    None => Err("its address is not known".into()),
+                }
+            };
+            let broker =
+                lock(&self.broker).as_ref().filter(|_| callee.through_broker).map(|(_, mqtt)| Arc::clone(mqtt));
+            let Some(broker) = broker else { return direct.await };
+            tokio::pin!(direct);
+            // A direct link is better, so it has a start; one that does not come is not waited for.
+            let failed = match tokio::time::timeout(HEAD_START, &mut direct).await {
+                Ok(Ok(link)) => return Ok(link),
+                Ok(Err(reason)) => Some(reason),
+                Err(_) => None,
+            };
+            let through = broker.connect(&callee.key);
+            tokio::pin!(through);
+            let in_words = |error| format!("through the broker: {}", why(&Ended::Link(error)));
+            match failed {
+                Some(reason) => through.await.map_err(|error| format!("{reason}; {}", in_words(error))),
+                None => tokio::select! {
+                    linked = &mut direct => match linked {
+                        Ok(link) => Ok(link),
+                        Err(reason) => through.await.map_err(|error| format!("{reason}; {}", in_words(error))),
+                    },
+                    linked = &mut through => match linked {
+                        Ok(link) => Ok(link),
+                        Err(error) => direct.await.map_err(|reason| format!("{reason}; {}", in_words(error))),
+                    },
+                },
+            }
         };
         let connected: Result<Link, String> = tokio::select! {
             () = stop.cancelled() => return,
@@ -384,6 +466,65 @@ impl Peers {
         }
     }
 
+    async fn dial_at(&self, address: &str, key: VerifyingKey, permit: Arc<Permit>) -> Result<Link, String> {
+        let (host, port) = address.rsplit_once(':').ok_or("its address is not `host:port`")?;
+        let port = port.parse().map_err(|_| "its address is not `host:port`")?;
+        let host = host.trim_matches(['[', ']']).to_owned();
+        let permitted = tokio::task::spawn_blocking(move || permit(&host, port, &[])).await;
+        permitted.map_err(|_| "the egress gate failed")??;
+        let at = address_of(address).await.ok_or("its address cannot be looked up")?;
+        let connector = Connector::among(self.identity(), Trust::only([key]), Limits::default());
+        connector.connect(at).await.map_err(|error| why(&Ended::Link(error)))
+    }
+
+    /// Begins to use a broker, and welcomes members that write to this node there, until `stop`.
+    async fn meet_at(self: Arc<Self>, broker: Broker, stop: CancellationToken) {
+        let Some(membership) = self.node.membership() else { return };
+        let trust = {
+            let peers = Arc::clone(&self);
+            Trust::by(move |key| peers.is_member(key))
+        };
+        let called = format!("{}:{}", broker.host, broker.port);
+        let mqtt = Arc::new(Mqtt::open(broker, self.identity(), trust, membership.id().tag(), Limits::default()));
+        *lock(&self.broker) = Some((called, Arc::clone(&mqtt)));
+        self.changed.notify_one();
+        let mut welcomes = JoinSet::new();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                knock = mqtt.accept() => match knock {
+                    Some(knock) => drop(welcomes.spawn(Arc::clone(&self).welcome_through(knock, stop.clone()))),
+                    None => break,
+                },
+                Some(_) = welcomes.join_next(), if !welcomes.is_empty() => {}
+            }
+        }
+        // Sessions end by themselves now, and say good-bye.
+        let farewell = async { while welcomes.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(FAREWELL, farewell).await;
+        *lock(&self.broker) = None;
+        mqtt.shut(Close::ShuttingDown).await;
+    }
+
+    async fn welcome_through(self: Arc<Self>, knock: hearth_link::mqtt::Knock, stop: CancellationToken) {
+        let welcomed = tokio::select! {
+            () = stop.cancelled() => return,
+            welcomed = knock.welcome() => welcomed,
+        };
+        match welcomed {
+            Ok(link) => self.talk(Met::new(link, false, false), stop).await,
+            Err(error) => debug!(%error, "somebody wrote through the broker and was not let in"),
+        }
+    }
+
+    /// The broker that is used: what it is called, whether it can be used now, and that in words.
+    pub(crate) fn broker(&self) -> Option<(String, bool, String)> {
+        let used = lock(&self.broker);
+        let (called, mqtt) = used.as_ref()?;
+        let state = mqtt.state();
+        Some((called.clone(), matches!(state, hearth_link::mqtt::State::Connected), state.to_string()))
+    }
+
     /// Calls whoever showed the fleet's tag on the local network, at the first of its addresses that answers. Anybody there can repeat a
     /// tag: so only this network is called, a few at a time, and only a member that is not linked gets past the handshake.
     async fn call(self: Arc<Self>, addresses: Vec<SocketAddr>, permit: Arc<Permit>, stop: CancellationToken) {
@@ -392,7 +533,11 @@ impl Peers {
             let peers = Arc::clone(&self);
             Trust::by(move |key| {
                 let device = DeviceId::of_key(key);
-                let is_linked = lock(&peers.known).get(&device).is_some_and(|known| known.linked.is_some());
+                let known = lock(&peers.known);
+                let is_linked = known
+                    .get(&device)
+                    .is_some_and(|known| known.linked.as_ref().is_some_and(|linked| !linked.by_broker));
+                drop(known);
                 peers.is_member(key) && device != peers.me() && !is_linked
             })
         };
@@ -539,7 +684,7 @@ fn why(ended: &Ended) -> String {
 
 /// Listens and links for as long as the daemon runs and the node is in a fleet. Where it cannot listen, it calls all the same.
 pub(crate) async fn run(peers: Arc<Peers>, meeting: Meeting) {
-    let Meeting { listen, lan, permit, stop } = meeting;
+    let Meeting { listen, lan, broker, permit, stop } = meeting;
     let permit = Arc::new(permit);
     let mut news = peers.node.listen();
     while peers.node.membership().is_none() {
@@ -549,6 +694,9 @@ pub(crate) async fn run(peers: Arc<Peers>, meeting: Meeting) {
         }
     }
     let mut tasks = JoinSet::new();
+    if let Some(broker) = broker {
+        tasks.spawn(Arc::clone(&peers).meet_at(broker, stop.clone()));
+    }
     let (mut door, mut beacon) = (None, Beacon::new(None));
     let mut bind_at = Some(Instant::now());
     loop {
@@ -579,7 +727,7 @@ pub(crate) async fn run(peers: Arc<Peers>, meeting: Meeting) {
                 tasks.spawn(Arc::clone(&peers).call(addresses, Arc::clone(&permit), stop.clone()));
             },
             () = peers.changed.notified() => {}
-            told = news.recv() => if let Ok(News::Grown(_) | News::Frozen(_)) = told { continue },
+            told = news.recv() => if let Ok(Grown::Log(_) | Grown::Proof(_)) = told { continue },
             Some(_) = tasks.join_next(), if !tasks.is_empty() => {}
             () = sleep(wait) => {}
         }
@@ -589,6 +737,9 @@ pub(crate) async fn run(peers: Arc<Peers>, meeting: Meeting) {
     // Sessions end by themselves now, and say good-bye.
     let farewell = async { while tasks.join_next().await.is_some() {} };
     let _ = tokio::time::timeout(FAREWELL, farewell).await;
+    tasks.shutdown().await;
+    // It holds the egress gate, and with it the node.
+    lock(&peers.broker).take();
     if let Some(door) = door {
         door.shut(Close::ShuttingDown).await;
     }
@@ -599,7 +750,7 @@ fn open_door(peers: &Arc<Peers>, listen: SocketAddr) -> Option<Listener> {
         let peers = Arc::clone(peers);
         Trust::by(move |key| peers.is_member(key) || peers.is_inviting())
     };
-    match Listener::bind(listen, &peers.identity(), trust, Limits::default()) {
+    match Listener::bind(listen, &peers.identity(), trust, &[Protocol::Fleet], Limits::default()) {
         Ok(door) => {
             let port = door.local_address().map_or(0, |address| address.port());
             peers.port.store(port, Ordering::SeqCst);

@@ -19,13 +19,12 @@ use hearth_core::{
         chain::Fleet,
         epoch::{Document, KeyRecord},
         invite::Welcome,
-        link::{Device, Last},
+        link::{Action, Device, Last, Relay},
     },
     job,
-    merkle::Hash,
     segment::{Chain, Segment},
     session::Visibility,
-    sync::{Frontier, Held, Input, Log, Mark, Proof},
+    sync::{Frontier, Grown, Held, Input, Log, Mark, Proof, ToSend, ToStore},
 };
 use hearth_store::{Batch, Folder, Position, Slot, StoreError, Tree, entropy};
 
@@ -66,32 +65,6 @@ pub(crate) enum FleetError {
     Store(#[from] StoreError),
 }
 
-/// What happens here that sessions with other nodes must know.
-#[derive(Clone, Debug)]
-pub(crate) enum News {
-    /// A log that the fleet shares grew.
-    Grown(Held),
-    /// The fleet's chain grew.
-    Chain,
-    /// An author forked its log.
-    Frozen(Proof),
-}
-
-/// One order of [`hearth_core::sync::Effect::Store`].
-#[derive(Clone, Debug)]
-pub(crate) struct ToStore {
-    pub(crate) bytes: Arc<[u8]>,
-    pub(crate) at: Held,
-    pub(crate) after: Hash,
-}
-
-/// What is read to be sent: segments, and the keys of what is in them.
-#[derive(Default, Debug)]
-pub(crate) struct ToSend {
-    pub(crate) keys: Vec<Vec<u8>>,
-    pub(crate) segments: Vec<Arc<[u8]>>,
-}
-
 impl Origin {
     /// The log as sessions know it, right after this segment.
     pub(super) fn held(&self) -> Held {
@@ -118,7 +91,7 @@ impl Shared {
         }
         *current = next.map(Arc::new);
         drop(current);
-        self.tell_peers(News::Chain);
+        self.tell_peers(Grown::Chain);
         Ok(result)
     }
 
@@ -159,6 +132,16 @@ impl Shared {
     pub(crate) fn revoke_device(&self, device: DeviceId) -> Result<(), FleetError> {
         let last = self.last_of(&device)?;
         self.change_fleet(|membership, key| membership.revoke(key, device, last, now()))
+    }
+
+    /// Adds a relay, which keeps what the fleet shares, sealed, for devices that are not awake together.
+    pub(crate) fn add_relay(&self, relay: Relay) -> Result<(), FleetError> {
+        self.change_fleet(|membership, key| membership.change(key, Action::AddRelay(relay), now()))
+    }
+
+    /// Uses a relay no more.
+    pub(crate) fn remove_relay(&self, relay: [u8; 32]) -> Result<(), FleetError> {
+        self.change_fleet(|membership, key| membership.change(key, Action::RemoveRelay(relay), now()))
     }
 
     /// Begins a new epoch.
@@ -203,12 +186,12 @@ impl Shared {
         })
     }
 
-    pub(crate) fn tell_peers(&self, news: News) {
+    pub(crate) fn tell_peers(&self, news: Grown) {
         // Nobody listens when there is no session.
         let _ = self.news.send(news);
     }
 
-    pub(crate) fn listen(&self) -> tokio::sync::broadcast::Receiver<News> {
+    pub(crate) fn listen(&self) -> tokio::sync::broadcast::Receiver<Grown> {
         self.news.subscribe()
     }
 
@@ -289,7 +272,7 @@ impl Shared {
             "{name} wrote two different logs, so nothing of it is taken any more: its folder was copied, or its key is used by somebody else; \
              `hearth fleet revoke` takes it out of the fleet, and its owner joins again with a new data folder"
         ));
-        self.tell_peers(News::Frozen(proof.clone()));
+        self.tell_peers(Grown::Proof(proof.clone()));
         Ok(())
     }
 
@@ -334,7 +317,7 @@ impl Shared {
                 let record = self.document(id).ok().flatten().filter(|record| record.shared == Some(space));
                 let Some(key) = record.and_then(|record| self.key_of(id, &record).ok()) else { continue };
                 let document = Document { space, id, key: &key };
-                records.push(secret.record(epoch, secret.tag(id), document, entropy()).encode());
+                records.push(secret.record(epoch, document, entropy()).encode());
             }
         }
         records
@@ -350,10 +333,8 @@ impl Shared {
         for record in records.iter().filter_map(|bytes| KeyRecord::decode(bytes).ok()) {
             let secret = membership.key(record.epoch);
             lacks_epoch |= secret.is_none() && record.epoch > membership.epoch().map_or(0, |(epoch, _)| epoch);
-            let opened = secret.and_then(|secret| secret.open(&record).ok());
-            let Some((space, document, key)) = opened.filter(|(space, ..)| *space == membership.space()) else {
-                continue;
-            };
+            let (space, document) = (membership.space(), record.document);
+            let Some(key) = secret.and_then(|secret| secret.open(space, &record).ok()) else { continue };
             let id = document.as_bytes();
             let known = self.document(document)?.is_some()
                 || self.state.get::<Slot>(Tree::Ahead, id)?.is_some()
@@ -415,7 +396,7 @@ impl Shared {
                         return Err(error);
                     }
                 }
-                self.tell_peers(News::Grown(held.clone()));
+                self.tell_peers(Grown::Log(held.clone()));
                 answers.push(Input::Stored(held));
             }
             // What came and went in these very segments: after a backup, our own.
@@ -703,7 +684,11 @@ impl Shared {
     }
 }
 
-/// Names of nodes for people, by their ids.
+/// Names of nodes for people, by their ids; a relay is called by its address.
 pub(crate) fn name_of(membership: Option<&Membership>, device: &DeviceId) -> String {
-    membership.and_then(|membership| membership.name_of(device)).map_or_else(|| device.to_string(), str::to_owned)
+    let name = membership.and_then(|membership| {
+        let relay = || membership.fleet.relay(device).map(|relay| format!("the relay at {}", relay.address));
+        membership.name_of(device).map(str::to_owned).or_else(relay)
+    });
+    name.unwrap_or_else(|| device.to_string())
 }

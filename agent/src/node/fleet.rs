@@ -4,7 +4,12 @@ use std::collections::BTreeMap;
 
 use hearth_core::{
     DeviceId, Moment,
-    fleet::{SpiffeId, chain::Standing},
+    fleet::{
+        SpiffeId,
+        chain::{Fleet, Standing},
+        link,
+    },
+    sync::Held,
 };
 use serde_json::Value;
 
@@ -15,8 +20,9 @@ use super::{
 };
 use crate::ask::{
     Failure, FailureKind,
-    fleet::{About, Link, Member, Order, Shown},
+    fleet::{About, Link, Member, Order, Relay, Shown},
 };
+use crate::config::HostPort;
 
 impl From<FleetError> for Failure {
     fn from(error: FleetError) -> Self {
@@ -29,6 +35,9 @@ impl From<FleetError> for Failure {
         Self::new(kind, with_causes(&error))
     }
 }
+
+/// Relays give receipts for so many of a device's logs, the newest.
+const RECEIPTS_MAX: usize = 8;
 
 /// Carries out an order.
 pub(super) fn answer(shared: &Shared, order: Order) -> Result<Value, Failure> {
@@ -46,6 +55,8 @@ pub(super) fn answer(shared: &Shared, order: Order) -> Result<Value, Failure> {
             shared.revoke_device(device)?;
         }
         Order::Rotate => shared.rotate_fleet()?,
+        Order::AddRelay { address, key } => shared.add_relay(relay_of(&address, &key)?)?,
+        Order::RemoveRelay { relay } => shared.remove_relay(relay_called(shared, &relay)?)?,
         Order::Invite | Order::Join { .. } => {
             return Err(Failure::new(
                 FailureKind::NotFound,
@@ -99,8 +110,57 @@ pub(crate) fn shown(shared: &Shared, link: impl Fn(&DeviceId) -> Link) -> Result
         forked: fleet.fork().is_some(),
         erased,
         devices,
+        relays: relays(shared, fleet, link)?,
+        broker: None,
     };
     Ok(Shown { fleet: Some(about) })
+}
+
+fn relays(shared: &Shared, fleet: &Fleet, link: impl Fn(&DeviceId) -> Link) -> Result<Vec<Relay>, NodeError> {
+    let mut relays = Vec::new();
+    for relay in fleet.relays() {
+        let id = DeviceId::of_key_bytes(&relay.key);
+        let signed = shared.signed_by(&id)?;
+        let mut ours = shared.held()?;
+        ours.retain(|held| held.log.author == shared.identity.device);
+        // A relay signs for the last lives of a log alone.
+        ours.sort_by_key(|held| std::cmp::Reverse(held.log.incarnation));
+        let lacks = |held: &Held| {
+            let next = signed.get(&held.log).map_or(0, |signed| signed.next);
+            held.chain.number.saturating_sub(next)
+        };
+        let unsigned = ours.iter().take(RECEIPTS_MAX).map(lacks).sum();
+        let signed_at = signed.values().map(|signed| signed.at).max();
+        relays.push(Relay { id, address: relay.address.clone(), link: link(&id), signed_at, unsigned });
+    }
+    Ok(relays)
+}
+
+fn relay_of(address: &str, key: &str) -> Result<link::Relay, Failure> {
+    let wrong = |message: String| Failure::new(FailureKind::Usage, message);
+    if address.parse::<HostPort>().is_err() {
+        return Err(wrong(format!(
+            "`{address}` is not `host:port`; name where `hearth-coordinator` listens for devices"
+        )));
+    }
+    let key = hearth_link::key_from_text(key).map_err(|error| wrong(format!("the relay's key: {error}")))?;
+    Ok(link::Relay { key: key.to_bytes(), address: address.to_owned(), region: String::new() })
+}
+
+fn relay_called(shared: &Shared, called: &str) -> Result<[u8; 32], Failure> {
+    let membership = shared.membership().ok_or(FleetError::None)?;
+    let is_called = |relay: &&link::Relay| {
+        relay.address == called
+            || DeviceId::of_key_bytes(&relay.key).to_string() == called
+            || hearth_link::key_from_text(called).is_ok_and(|key| key.to_bytes() == relay.key)
+    };
+    let found = membership.fleet.relays().find(is_called).map(|relay| relay.key);
+    found.ok_or_else(|| {
+        Failure::new(
+            FailureKind::NotFound,
+            "the fleet has no relay of this address, key or id; `hearth fleet` shows them",
+        )
+    })
 }
 
 fn device_called(shared: &Shared, called: &str) -> Result<DeviceId, Failure> {

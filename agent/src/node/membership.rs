@@ -3,14 +3,14 @@
 //! One file, `identity/fleet`, replaced whole. Epoch keys lie in it as they were wrapped to this device, so it holds no secret that is
 //! not the device key's already. What the chain says is decided in `hearth_core::fleet`; this keeps it and signs what the owner orders.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use ed25519_dalek::SigningKey;
 use hearth_core::{
     DeviceId, Moment, SpaceId,
     fleet::{
         FleetId,
-        chain::{Applied, Fleet, Refused},
+        chain::{Fleet, Refused},
         epoch::{EpochKey, For, WrapSecret},
         invite::Welcome,
         link::{Action, BadLink, Device, Last, Link, SignedLink, WRAPPED_BYTES},
@@ -28,7 +28,7 @@ const TAG_EPOCHS: usize = 8;
 /// What this node knows of its fleet.
 #[derive(Clone, Debug)]
 pub(crate) struct Membership {
-    pub(crate) fleet: Fleet,
+    pub(crate) fleet: Arc<Fleet>,
     /// Epoch keys that came with the welcome, wrapped to this device.
     given: BTreeMap<u32, [u8; WRAPPED_BYTES]>,
     /// All epoch keys that this device can unwrap.
@@ -84,7 +84,8 @@ impl Membership {
             expires: None,
         };
         let fleet = Fleet::begin(SignedLink::by(key, Link::first(now, name, own, 1)?))?;
-        let mut membership = Self { fleet, given: BTreeMap::new(), keys: BTreeMap::new(), addresses: BTreeMap::new() };
+        let mut membership =
+            Self { fleet: Arc::new(fleet), given: BTreeMap::new(), keys: BTreeMap::new(), addresses: BTreeMap::new() };
         membership.rotate(key, now)?;
         Ok(membership)
     }
@@ -92,7 +93,7 @@ impl Membership {
     /// Takes up the membership that an answer gives.
     pub(crate) fn take_up(key: &SigningKey, fleet: Fleet, welcome: &Welcome) -> Self {
         let given = welcome.keys.iter().copied().collect();
-        let mut membership = Self { fleet, given, keys: BTreeMap::new(), addresses: BTreeMap::new() };
+        let mut membership = Self { fleet: Arc::new(fleet), given, keys: BTreeMap::new(), addresses: BTreeMap::new() };
         membership.unwrap_keys(key);
         membership
     }
@@ -111,7 +112,7 @@ impl Membership {
         }
         let fleet = Fleet::decode(&file.chain).map_err(|_| damaged())?;
         let given = file.given.into_iter().map(|given| (given.epoch, given.wrapped)).collect();
-        let mut membership = Self { fleet, given, keys: BTreeMap::new(), addresses: file.addresses };
+        let mut membership = Self { fleet: Arc::new(fleet), given, keys: BTreeMap::new(), addresses: file.addresses };
         membership.unwrap_keys(key);
         Ok(Some(membership))
     }
@@ -163,6 +164,13 @@ impl Membership {
         joined.map_or(Moment::START, Link::at)
     }
 
+    /// When a relay was last added, by the clock of who added it.
+    pub(crate) fn names_relay_since(&self, relay: &DeviceId) -> Moment {
+        let adds = |link: &&Link| matches!(link.action(), Action::AddRelay(added) if DeviceId::of_key_bytes(&added.key) == *relay);
+        let added = self.fleet.links().map(SignedLink::link).filter(adds).map(Link::at).max();
+        added.unwrap_or(Moment::START)
+    }
+
     /// What members call a device.
     pub(crate) fn name_of(&self, device: &DeviceId) -> Option<&str> {
         self.fleet.device(device).map(|device| device.name.as_str())
@@ -174,7 +182,7 @@ impl Membership {
             device.id().and_then(|id| self.fleet.device(&id).filter(|_| self.fleet.is_member(&device.key, now)));
         // Who is in already may have lost the answer.
         if known.is_none_or(|known| known.wrap_key != device.wrap_key) {
-            self.sign(key, Action::AddDevice(device.clone()), now)?;
+            self.change(key, Action::AddDevice(device.clone()), now)?;
         }
         self.welcome(device)
     }
@@ -200,7 +208,7 @@ impl Membership {
         last: Option<Last>,
         now: Moment,
     ) -> Result<(), CannotChange> {
-        self.sign(key, Action::RevokeDevice { device, last }, now)?;
+        self.change(key, Action::RevokeDevice { device, last }, now)?;
         self.addresses.remove(&device);
         self.rotate(key, now)
     }
@@ -215,27 +223,25 @@ impl Membership {
             let wrapped = secret.wrap(&device.wrap_key, whom, entropy()).map_err(|_| CannotChange::Unwrappable(id))?;
             wraps.push((id, wrapped));
         }
-        self.sign(key, Action::Rotate { epoch, wraps }, now)?;
+        self.change(key, Action::Rotate { epoch, wraps }, now)?;
         self.unwrap_keys(key);
         Ok(())
     }
 
     /// Takes in links that another member knows; says whether anything was new.
     pub(crate) fn merge(&mut self, theirs: &Fleet, key: &SigningKey) -> bool {
-        let mut grew = false;
-        for link in theirs.links() {
-            // A link that does not hold here is left; whoever made it is told by its own hearth.
-            grew |= matches!(self.fleet.handle(link.clone()), Ok(Applied::On | Applied::Aside));
-        }
+        // Whoever made a link that does not hold is told by its own hearth.
+        let grew = Arc::make_mut(&mut self.fleet).merge(theirs);
         if grew {
             self.unwrap_keys(key);
         }
         grew
     }
 
-    fn sign(&mut self, key: &SigningKey, action: Action, now: Moment) -> Result<(), CannotChange> {
+    /// Signs one change and goes by it.
+    pub(crate) fn change(&mut self, key: &SigningKey, action: Action, now: Moment) -> Result<(), CannotChange> {
         let link = self.fleet.head().then(now, action)?;
-        self.fleet.handle(SignedLink::by(key, link))?;
+        Arc::make_mut(&mut self.fleet).handle(SignedLink::by(key, link))?;
         Ok(())
     }
 
@@ -276,7 +282,7 @@ mod tests {
 
     fn newest(membership: &Membership) -> (u32, [u8; 16]) {
         let (epoch, key) = membership.epoch().expect("a key");
-        (epoch, key.tag(hearth_core::DocumentId::from_bytes([0; 16])))
+        (epoch, key.lan_tag(0))
     }
 
     #[test]

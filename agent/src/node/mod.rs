@@ -11,6 +11,7 @@ pub(crate) mod fleet;
 mod forget;
 mod intake;
 mod membership;
+mod receipts;
 mod record;
 mod sealed_files;
 mod sealing;
@@ -41,7 +42,7 @@ use hearth_search::{ChunkDoc, Keyword, Model};
 use hearth_text::{Policy, Rules};
 
 pub use embedding::Embedding;
-pub(crate) use federation::{FleetError, News, ToStore, name_of};
+pub(crate) use federation::{FleetError, name_of};
 pub use find::Finder;
 pub(crate) use membership::{Membership, wrap_secret};
 pub use upkeep::Upkeep;
@@ -148,7 +149,7 @@ pub(crate) struct Shared {
     pub(crate) skipped: Mutex<BTreeMap<String, BTreeMap<String, u64>>>,
     pub(crate) denied: Mutex<HashMap<String, u64>>,
     membership: RwLock<Option<Arc<Membership>>>,
-    news: tokio::sync::broadcast::Sender<News>,
+    news: tokio::sync::broadcast::Sender<hearth_core::sync::Grown>,
     /// Whether others erased something here and are to hear that it is done.
     owes_statement: AtomicBool,
     /// Whether something that others erased is still in the files of log and indexes.
@@ -396,7 +397,7 @@ impl Shared {
                 return Err(error);
             }
             if let Some(origin) = grown {
-                self.tell_peers(News::Grown(origin.held()));
+                self.tell_peers(hearth_core::sync::Grown::Log(origin.held()));
             }
         }
         Ok(())

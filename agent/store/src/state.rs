@@ -63,6 +63,8 @@ pub enum Tree {
     Frozen = 14,
     /// How far each device of the fleet has said to have come.
     Reached = 15,
+    /// What relays signed to have of this device's log.
+    Receipt = 16,
 }
 
 impl Tree {

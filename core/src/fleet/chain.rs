@@ -558,6 +558,26 @@ impl Fleet {
         self.state.relays.values()
     }
 
+    /// Takes in links that somebody else knows; says whether anything was new. A link that does not hold here is left.
+    pub fn merge(&mut self, theirs: &Self) -> bool {
+        let before = self.encode();
+        for link in theirs.links() {
+            // Known links may bring further signatures.
+            let _ = self.handle(link.clone());
+        }
+        self.encode() != before
+    }
+
+    /// The relay with this id.
+    pub fn relay(&self, id: &DeviceId) -> Option<&Relay> {
+        self.relays().find(|relay| DeviceId::of_key_bytes(&relay.key) == *id)
+    }
+
+    /// Whether the holder of this ed25519 key may be spoken with: it is a member now, or a relay.
+    pub fn speaks_with(&self, key: &[u8; 32], now: Moment) -> bool {
+        self.is_member(key, now) || self.state.relays.contains_key(key)
+    }
+
     /// All links that are known here, parents first, rivals too; what a peer is sent that has fewer.
     pub fn links(&self) -> impl Iterator<Item = &SignedLink> {
         self.nodes.iter().map(|node| &node.signed)
@@ -594,6 +614,16 @@ impl Fleet {
             e.bytes(&node.signed.encode()).expect("writing to memory does not fail");
         }
         out
+    }
+
+    /// Of which fleet what [`encode`](Self::encode) wrote claims to be, by its first link alone; nothing of it is checked.
+    pub fn claimed_id(bytes: &[u8]) -> Option<FleetId> {
+        let mut d = Decoder::new(bytes);
+        d.array().ok().flatten().filter(|fields| *fields == 2)?;
+        d.u8().ok()?;
+        d.array().ok().flatten().filter(|links| *links > 0)?;
+        let first = SignedLink::decode(d.bytes().ok()?).ok()?;
+        Some(FleetId::of_first(&first.digest()))
     }
 
     /// Reads what [`encode`](Self::encode) wrote, checking every link anew.

@@ -2,11 +2,12 @@
 //!
 //! [`link`] is one signed entry, [`chain`] the machine that decides what entries together say, [`epoch`] the keys that members
 //! share, [`invite`] the join code, [`recovery`] the sheet of paper for the worst day,
-//! [`trust`] what sessions are told of others. Clocks and entropy are handed in.
+//! [`trust`] what sessions are told of others, [`letter`] what they say to each other. Clocks and entropy are handed in.
 
 pub mod chain;
 pub mod epoch;
 pub mod invite;
+pub mod letter;
 pub mod link;
 pub mod recovery;
 pub mod trust;
@@ -15,6 +16,7 @@ pub mod words;
 use std::{fmt, str::FromStr};
 
 use data_encoding::HEXLOWER;
+use sha2::{Digest, Sha256};
 
 use crate::{DeviceId, merkle::Hash};
 
@@ -43,6 +45,12 @@ impl FleetId {
         let mut id = [0; 16];
         id.copy_from_slice(&digest[..16]);
         Self(id)
+    }
+
+    /// What the fleet is called in greetings: the first half of SHA-256 over `hearth/fleet-tag/1` and the id, so that who listens learns no id.
+    pub fn tag(&self) -> [u8; 16] {
+        let digest = Sha256::new().chain_update(b"hearth/fleet-tag/1").chain_update(self.0).finalize();
+        *digest.first_chunk().expect("a digest is longer")
     }
 
     /// The 16 bytes of this id, as they stand in heads of segments.

@@ -53,7 +53,9 @@ impl Trust for At<'_> {
     }
 
     fn may_have(&self, who: &DeviceId, residency: u16) -> bool {
-        residency == ANYWHERE && self.fleet.standing(who, self.now) == Some(InFleet::Active)
+        // A relay is given nothing that it could read.
+        let belongs = self.fleet.standing(who, self.now) == Some(InFleet::Active) || self.fleet.relay(who).is_some();
+        residency == ANYWHERE && belongs
     }
 }
 
@@ -62,7 +64,7 @@ mod tests {
     use ed25519_dalek::SigningKey;
 
     use super::*;
-    use crate::fleet::link::{Action, Device, Last, Link, SignedLink};
+    use crate::fleet::link::{Action, Device, Last, Link, Relay, SignedLink};
 
     const NOW: Moment = Moment::from_millis(1_000);
     const LATER: Moment = Moment::from_millis(5_000);
@@ -76,11 +78,15 @@ mod tests {
         Device { key: key(seed).verifying_key().to_bytes(), wrap_key: [seed; 32], name: "d".into(), admin, expires }
     }
 
+    fn relay(seed: u8) -> Relay {
+        Relay { key: key(seed).verifying_key().to_bytes(), address: "relay.example:7843".into(), region: String::new() }
+    }
+
     fn id(seed: u8) -> DeviceId {
         DeviceId::of_key(&key(seed).verifying_key())
     }
 
-    /// Device 1 founded it, 2 is a member, 3 was revoked at (7, 4), 4 was revoked whole, 5 expires at `LATER`.
+    /// Device 1 founded it, 2 is a member, 3 was revoked at (7, 4), 4 was revoked whole, 5 expires at `LATER`, 6 is a relay, 7 was one.
     fn fleet() -> Fleet {
         let mut link = Link::first(NOW, "home", device(1, None), 1).expect("a link");
         let mut fleet = Fleet::begin(SignedLink::by(&key(1), link.clone())).expect("a fleet");
@@ -92,6 +98,9 @@ mod tests {
             Action::AddDevice(device(5, Some(LATER))),
             Action::RevokeDevice { device: id(3), last },
             Action::RevokeDevice { device: id(4), last: None },
+            Action::AddRelay(relay(6)),
+            Action::AddRelay(relay(7)),
+            Action::RemoveRelay(relay(7).key),
         ] {
             link = link.then(NOW, action).expect("a link");
             fleet.handle(SignedLink::by(&key(1), link.clone())).expect("it holds");
@@ -121,15 +130,23 @@ mod tests {
     }
 
     #[test]
-    fn only_members_may_have_what_may_live_anywhere_and_nobody_what_may_not() {
+    fn only_members_and_relays_may_have_what_may_live_anywhere_and_nobody_what_may_not() {
         let fleet = fleet();
         let may = |who, residency, now| At { fleet: &fleet, now }.may_have(&id(who), residency);
         assert!(may(2, ANYWHERE, LATER) && may(5, ANYWHERE, NOW));
         assert!(!may(5, ANYWHERE, LATER), "its time is over");
-        for who in [3, 4, 9] {
+        assert!(may(6, ANYWHERE, LATER), "a relay");
+        for who in [3, 4, 7, 9] {
             assert!(!may(who, ANYWHERE, NOW), "{who}");
+            assert!(!fleet.speaks_with(&key(who).verifying_key().to_bytes(), NOW), "{who}");
         }
+        assert!([1, 2, 5, 6].iter().all(|who| fleet.speaks_with(&key(*who).verifying_key().to_bytes(), NOW)));
+        assert_eq!(standing(&fleet, 6), Standing::Unknown, "a relay writes nothing");
         assert!(!may(2, 1, NOW), "a residency that this version does not know");
+    }
+
+    fn standing(fleet: &Fleet, author: u8) -> Standing {
+        At { fleet, now: NOW }.author(&Log { author: id(author), incarnation: 1 })
     }
 
     #[test]

@@ -227,6 +227,8 @@ struct Session {
     began: Moment,
     heard: Moment,
     said: Moment,
+    /// What the peer said to have of our own logs, until somebody asks for it.
+    claims: Option<Vec<(Log, u64)>>,
     /// Authors of whose fork the peer knows.
     knows: BTreeSet<DeviceId>,
     incoming: Incoming,
@@ -319,6 +321,21 @@ impl Peer {
         self.held.values().filter(|held| !self.frozen.contains_key(&held.log.author)).map(lacks).sum()
     }
 
+    /// The logs that are here.
+    pub fn logs(&self) -> impl Iterator<Item = Log> {
+        self.held.keys().copied()
+    }
+
+    /// How many segments of each of our own logs the peer said to have when it greeted; once a session, and not of a log that forked.
+    pub fn take_claims(&mut self) -> Option<Vec<(Log, u64)>> {
+        self.session.as_mut()?.claims.take()
+    }
+
+    /// Until when the peer asked to be sent nothing, if it did.
+    pub fn put_off_until(&self) -> Option<Moment> {
+        self.session.as_ref()?.outgoing.put_off_until()
+    }
+
     /// How far the peer's clock is ahead of ours, in milliseconds.
     pub fn clock_offset(&self) -> Option<i64> {
         self.offset.millis()
@@ -343,6 +360,7 @@ impl Peer {
             began: now,
             heard: now,
             said: now,
+            claims: None,
             knows: BTreeSet::new(),
             incoming: Incoming::begin(self.config.credit),
             outgoing: Outgoing::begin(now),
@@ -412,7 +430,7 @@ impl Peer {
             Frame::Segments { log, first, segments } => self.take_segments(log, first, segments, trust),
             Frame::Ack { frontier, clock } => {
                 self.read_clock(clock);
-                self.acknowledged(&frontier);
+                self.take_acks(&frontier);
             }
             Frame::Credit { total } => session.outgoing.granted.raise(total),
             Frame::Keys { records } => self.take_keys(records),
@@ -432,6 +450,11 @@ impl Peer {
         let Some(session) = &mut self.session else { return };
         session.greeted = true;
         session.knows = hello.frozen.iter().copied().collect();
+        // Of an author that one of the two froze, nothing is said.
+        let me = self.config.me;
+        let is_frozen = self.frozen.contains_key(&me) || session.knows.contains(&me);
+        let ours = hello.frontier.iter().filter(|(log, _)| log.author == me);
+        session.claims = (!is_frozen).then(|| ours.map(|(log, mark)| (log, mark.next)).collect());
         session.outgoing.max_message = usize::try_from(hello.max_message).unwrap_or(MESSAGE_MAX).min(MESSAGE_MAX);
         session.outgoing.granted = Granted::begin(hello.credit);
         self.read_clock(hello.clock);

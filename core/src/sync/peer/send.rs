@@ -119,6 +119,11 @@ impl Outgoing {
         answer.into_iter().chain(self.resume).min()
     }
 
+    /// Until when the peer asked to be sent nothing.
+    pub(super) const fn put_off_until(&self) -> Option<Moment> {
+        self.resume
+    }
+
     /// Time has passed; says whether it was in vain too often.
     pub(super) fn tick(&mut self, now: Moment) -> bool {
         if self.resume.is_some_and(|resume| resume <= now) {
@@ -186,7 +191,7 @@ impl Outgoing {
 }
 
 impl Peer {
-    pub(super) fn acknowledged(&mut self, frontier: &Frontier) {
+    pub(super) fn take_acks(&mut self, frontier: &Frontier) {
         for (log, theirs) in frontier.iter() {
             let Some(ours) = self.held.get(&log) else { continue };
             let forked = matches!(place(ours.mark(), Some(theirs)), Place::Forked(_));

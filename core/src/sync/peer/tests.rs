@@ -496,7 +496,7 @@ fn the_greatest_numbers_overflow_nothing() {
     let mut b = Side::new(2, 1, &[]);
     connect(&mut a, &mut b);
     let known = Log { author: device(1), incarnation: 1 };
-    let mark = Mark { next: u64::MAX, head: [1; 14] };
+    let mark = Mark { next: u64::MAX, head: [1; super::super::frontier::HEAD] };
     for frame in [
         Frame::Want { log: known, from: u64::MAX, ask: Ask::One },
         Frame::Want { log: known, from: u64::MAX, ask: Ask::Rest },

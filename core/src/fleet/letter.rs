@@ -1,17 +1,24 @@
-//! What two nodes say to each other around the protocol of `hearth_core::sync`: who is in the fleet, and who wants to join.
+//! What two nodes, or a node and a relay, say to each other around the protocol of [`sync`](crate::sync): who is in the fleet, who wants
+//! to join, what a relay has.
 //!
 //! A letter is one byte that says what kind it is, and its content. Nothing of it is believed here.
 
-use hearth_core::sync::frame::MESSAGE_MAX;
+use crate::{receipt, sync::frame::MESSAGE_MAX};
 
 /// The longest letter.
-pub(crate) const LETTER_MAX: usize = MESSAGE_MAX + 3;
+pub const LETTER_MAX: usize = MESSAGE_MAX + 3;
 
 /// One message between nodes.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Letter {
-    /// What is said first: the UDP port at which the sender listens (0: it does not), and the SHA-256 of the fleet's chain as it knows it.
-    Known { port: u16, digest: [u8; 32] },
+pub enum Letter {
+    /// What is said first: the UDP port at which the sender listens (0: it does not), and the first half of the SHA-256 of
+    /// the fleet's chain as it knows it.
+    Known {
+        /// The UDP port.
+        port: u16,
+        /// Of the chain; of a relay that does not know yet which fleet it speaks with, zeros.
+        digest: [u8; 16],
+    },
     /// The fleet's chain as the sender knows it; said when the other's is another one, and when it grows.
     Chain(Vec<u8>),
     /// A frame of the sync protocol.
@@ -22,18 +29,21 @@ pub(crate) enum Letter {
     Welcome(Vec<u8>),
     /// The answer to one who may not: a sentence.
     Refused(String),
+    /// A relay's signed word that it has a segment, and so all before it in that log.
+    Receipt(Vec<u8>),
 }
 
 /// What came is no letter.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("what came is no message between nodes of hearth; if this repeats, update hearth on both")]
-pub(crate) struct NotALetter;
+pub struct NotALetter;
 
 /// A sentence is never longer, in bytes.
 const REFUSAL_MAX: usize = 1_024;
 
 impl Letter {
-    pub(crate) fn encode(&self) -> Vec<u8> {
+    /// The bytes to send.
+    pub fn encode(&self) -> Vec<u8> {
         match self {
             Self::Chain(chain) => [&[1][..], chain].concat(),
             Self::Known { port, digest } => [&[6][..], &port.to_be_bytes(), digest].concat(),
@@ -41,10 +51,15 @@ impl Letter {
             Self::Join(request) => [&[3][..], request].concat(),
             Self::Welcome(welcome) => [&[4][..], welcome].concat(),
             Self::Refused(why) => [&[5][..], why.as_bytes()].concat(),
+            Self::Receipt(receipt) => [&[7][..], receipt].concat(),
         }
     }
 
-    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, NotALetter> {
+    /// Reads what [`Letter::encode`] wrote.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn decode(bytes: &[u8]) -> Result<Self, NotALetter> {
         let (kind, content) = bytes.split_first().ok_or(NotALetter)?;
         Ok(match kind {
             1 => Self::Chain(content.to_vec()),
@@ -59,6 +74,7 @@ impl Letter {
             5 if content.len() <= REFUSAL_MAX => {
                 Self::Refused(std::str::from_utf8(content).map_err(|_| NotALetter)?.to_owned())
             }
+            7 if content.len() <= receipt::BYTES_MAX => Self::Receipt(content.to_vec()),
             _ => return Err(NotALetter),
         })
     }
@@ -73,12 +89,13 @@ mod tests {
     #[test]
     fn a_letter_reads_back_and_what_is_none_does_not() {
         for letter in [
-            Letter::Known { port: 7_844, digest: [7; 32] },
+            Letter::Known { port: 7_844, digest: [7; 16] },
             Letter::Chain(vec![1, 2]),
             Letter::Frame(vec![3]),
             Letter::Join(vec![4]),
             Letter::Welcome(vec![5]),
             Letter::Refused("no".into()),
+            Letter::Receipt(vec![6]),
         ] {
             assert_eq!(Letter::decode(&letter.encode()), Ok(letter));
         }
@@ -86,8 +103,9 @@ mod tests {
             ("nothing", vec![]),
             ("another kind", vec![9, 1]),
             ("half a port", vec![6, 1]),
-            ("half a digest", [&[6, 1, 2][..], &[7; 31]].concat()),
+            ("half a digest", [&[6, 1, 2][..], &[7; 15]].concat()),
             ("no text", vec![5, 0xFF]),
+            ("a receipt without end", vec![7; receipt::BYTES_MAX + 2]),
             ("a sentence without end", [vec![5], vec![b'a'; REFUSAL_MAX + 1]].concat()),
         ] {
             assert_eq!(Letter::decode(&bytes), Err(NotALetter), "{case}");

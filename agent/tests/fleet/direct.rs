@@ -1,203 +1,15 @@
-//! Two and three real programs that are a fleet: what one captured the others find, forget and lose as their owner says.
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a test tells its figures, and a device that failed its log"
-)]
+//! Two and three devices that reach each other: what one captured the others find, forget and lose as their owner says.
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Write},
-    net::UdpSocket,
-    path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
-    sync::mpsc,
+    process::Output,
     thread,
     time::{Duration, Instant},
 };
 
-use serde_json::Value;
+use crate::device::{Device, copy, dice, holds_none_of, until};
 
-/// Far beyond what anything here takes; a wait that reaches it has failed.
-const PATIENCE: Duration = Duration::from_secs(300);
-const LOOK_EVERY: Duration = Duration::from_millis(50);
-
-/// A device with a home of its own.
-struct Device {
-    dir: tempfile::TempDir,
-    name: &'static str,
-    port: u16,
-    daemon: Option<Child>,
-}
-
-impl Device {
-    fn new(name: &'static str) -> Self {
-        let dir = tempfile::tempdir().expect("a temporary folder");
-        fs::create_dir(dir.path().join("notes")).expect("made");
-        // The socket is let go at once; that somebody else takes the port in between is not worth guarding against.
-        let socket = UdpSocket::bind("127.0.0.1:0").expect("loopback has ports");
-        let port = socket.local_addr().expect("bound").port();
-        Self { dir, name, port, daemon: None }
-    }
-
-    fn data(&self) -> PathBuf {
-        self.dir.path().join("data")
-    }
-
-    fn at(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        fs::write(self.dir.path().join("notes").join(name), text).expect("written");
-    }
-
-    fn remove(&self, name: &str) {
-        fs::remove_file(self.dir.path().join("notes").join(name)).expect("removed");
-    }
-
-    fn hearth(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hearth"));
-        command.env_clear().env("HOME", self.dir.path()).env("PATH", "/usr/bin:/bin");
-        command.env("HEARTH_FLEET_LISTEN", self.at()).env("HEARTH_CAPTURE_SETTLE", "50ms");
-        command.arg("--data").arg(self.data()).args(args).stdin(Stdio::null());
-        command
-    }
-
-    fn run(&self, args: &[&str]) -> Output {
-        self.hearth(args).output().expect("the program runs")
-    }
-
-    fn json(&self, args: &[&str]) -> Value {
-        let output = self.run(&[args, &["--json"]].concat());
-        let said = String::from_utf8_lossy(&output.stderr);
-        // 3: nothing was found.
-        assert!(matches!(output.status.code(), Some(0 | 3)), "{} {args:?}: {said}", self.name);
-        serde_json::from_slice(&output.stdout).expect("one JSON document")
-    }
-
-    fn refused(&self, args: &[&str]) -> String {
-        let output = self.run(args);
-        assert!(!output.status.success(), "{} {args:?} was not refused", self.name);
-        String::from_utf8(output.stderr).expect("text")
-    }
-
-    fn up(&mut self) {
-        let mut command = self.hearth(&["up", "--yes", "--listen", "127.0.0.1:0", "--folder"]);
-        let log = fs::OpenOptions::new().create(true).append(true).open(self.dir.path().join("log")).expect("a file");
-        let mut child = command
-            .arg(self.dir.path().join("notes"))
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .expect("the program starts");
-        let (tell, ready) = mpsc::channel();
-        let stdout = BufReader::new(child.stdout.take().expect("piped"));
-        thread::spawn(move || {
-            for line in stdout.lines().map_while(Result::ok) {
-                let _ = tell.send(line);
-            }
-        });
-        self.daemon = Some(child);
-        ready.recv_timeout(PATIENCE).expect("it says that it is ready");
-    }
-
-    fn kill(&mut self) {
-        if let Some(mut daemon) = self.daemon.take() {
-            daemon.kill().expect("killed");
-            daemon.wait().expect("reaped");
-        }
-    }
-
-    /// Founds a fleet, with what was and is captured in it.
-    fn found(&self) {
-        self.json(&["fleet", "create", "home", "--as", self.name]);
-        self.json(&["session", "share", "--all"]);
-    }
-
-    fn code(&self) -> String {
-        self.json(&["fleet", "invite"])["code"].as_str().expect("words").to_owned()
-    }
-
-    /// Comes into the fleet of another device, and gives what it has.
-    fn join(&self, other: &Self) {
-        let mut child = self
-            .hearth(&["join", "--at", &other.at(), "--as", self.name])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program starts");
-        child.stdin.take().expect("piped").write_all(other.code().as_bytes()).expect("written");
-        let output = child.wait_with_output().expect("it ends");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        self.json(&["session", "share", "--all"]);
-    }
-
-    /// Titles found by these words, sorted.
-    fn finds(&self, words: &str) -> Vec<String> {
-        let found = self.json(&["search", words, "--mode", "keyword"]);
-        let hits = found["hits"].as_array().expect("a list").iter();
-        let mut titles: Vec<String> = hits.map(|hit| hit["title"].as_str().expect("text").to_owned()).collect();
-        titles.sort();
-        titles
-    }
-
-    /// Waits until just these are found.
-    fn comes_to_find(&self, words: &str, titles: &[&str]) {
-        until(&format!("{} finds {titles:?} by `{words}`", self.name), || {
-            let found = self.finds(words);
-            if found == titles { Ok(()) } else { Err(format!("{found:?}")) }
-        });
-    }
-
-    fn link_to(&self, other: &Self) -> String {
-        let fleet = self.json(&["fleet"]);
-        let devices = fleet["fleet"]["devices"].as_array().cloned().unwrap_or_default();
-        let device = devices.iter().find(|device| device["name"] == other.name);
-        device.map_or_else(String::new, |device| device["link"]["state"].as_str().expect("a state").to_owned())
-    }
-
-    /// How many erasures the other one has not confirmed.
-    fn owes_erasures(&self, other: &Self) -> u64 {
-        let fleet = self.json(&["fleet"]);
-        assert_eq!(fleet["fleet"]["erased"], 1);
-        let devices = fleet["fleet"]["devices"].as_array().cloned().unwrap_or_default();
-        let device = devices.iter().find(|device| device["name"] == other.name).expect("a member");
-        device["unconfirmed"].as_u64().expect("a number")
-    }
-
-    fn is_linked_to(&self, other: &Self) {
-        until(&format!("{} is linked to {}", self.name, other.name), || match self.link_to(other).as_str() {
-            "linked" => Ok(()),
-            state => Err(state.to_owned()),
-        });
-    }
-
-    fn notices(&self) -> String {
-        self.json(&["status"])["notices"].to_string()
-    }
-}
-
-impl Drop for Device {
-    fn drop(&mut self) {
-        self.kill();
-        if thread::panicking() {
-            let log = fs::read_to_string(self.dir.path().join("log")).unwrap_or_default();
-            eprintln!("--- {}\n{log}", self.name);
-        }
-    }
-}
-
-fn until(what: &str, mut look: impl FnMut() -> Result<(), String>) {
-    let begun = Instant::now();
-    while let Err(state) = look() {
-        assert!(begun.elapsed() < PATIENCE, "it never came about that {what}; last: {state}");
-        thread::sleep(LOOK_EVERY);
-    }
-}
-
-fn pair() -> (Device, Device) {
+pub(crate) fn pair() -> (Device, Device) {
     let (mut nas, mut laptop) = (Device::new("nas"), Device::new("laptop"));
     nas.write("boiler.md", "The boiler was serviced in October by Lindqvist.");
     laptop.write("bread.md", "Rye bread wants sourdough and caraway.");
@@ -370,19 +182,6 @@ fn a_join_code_is_good_once_and_for_those_who_know_it() {
     assert!(said(&join(&laptop, &code)).contains("no daemon is running"));
 }
 
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).expect("made");
-    for entry in fs::read_dir(from).expect("listed").flatten() {
-        let (from, to) = (entry.path(), to.join(entry.file_name()));
-        let kind = entry.file_type().expect("known");
-        if kind.is_dir() {
-            copy(&from, &to);
-        } else if kind.is_file() {
-            fs::copy(&from, &to).expect("copied");
-        }
-    }
-}
-
 #[test]
 fn a_folder_put_back_from_a_backup_gets_what_it_lost_and_nobody_is_frozen() {
     let (mut nas, mut laptop) = pair();
@@ -487,40 +286,15 @@ fn no_word_of_what_is_shared_is_readable_on_either_disk_or_in_a_log() {
     laptop.comes_to_find(canary, &["plain"]);
     nas.kill();
     laptop.kill();
-    let mut looked_at = 0;
-    for device in [&nas, &laptop] {
-        let mut folders = vec![device.data()];
-        let mut files = vec![device.dir.path().join("log")];
-        while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(folder).expect("listed").flatten() {
-                let kind = entry.file_type().expect("known");
-                if kind.is_dir() {
-                    folders.push(entry.path());
-                } else if kind.is_file() {
-                    files.push(entry.path());
-                }
-            }
-        }
-        for file in files {
-            let bytes = fs::read(&file).expect("read");
-            looked_at += 1;
-            let found = bytes.windows(canary.len()).any(|window| window == canary.as_bytes());
-            assert!(!found, "{} holds what was captured", file.display());
-        }
-    }
+    let looked_at = holds_none_of(&[nas.dir.path().join("data"), laptop.dir.path().join("data")], &[canary])
+        + holds_none_of(&[nas.dir.path().join("log"), laptop.dir.path().join("log")], &[canary]);
     assert!(looked_at > 20, "{looked_at} files");
 }
 
 /// Kills one or the other again and again while notes are written; what was acknowledged is there, and in the end everything is.
 fn survive_kills(rounds: u64) {
     let (mut nas, mut laptop) = pair();
-    let mut dice = 0x9E37_79B9_7F4A_7C15_u64;
-    let mut roll = |sides: u64| {
-        dice ^= dice << 13;
-        dice ^= dice >> 7;
-        dice ^= dice << 17;
-        dice % sides
-    };
+    let mut roll = dice();
     let (mut checked, mut mid_way) = (0, 0);
     for round in 0..rounds {
         let (name, word) = (format!("note {round}"), format!("quux{round}"));

@@ -1,0 +1,14 @@
+//! The relay: it keeps the sealed segments of fleets for devices that are not awake together, and can open none of them.
+//!
+//! [`engine`] is what keeps them, [`embedded`] keeps them in files of this machine; [`host`] is what is done with them, [`sessions`] how
+//! devices come to it.
+
+#[cfg(test)]
+pub(crate) mod conformance;
+pub mod embedded;
+pub mod engine;
+pub mod host;
+pub mod sessions;
+
+pub use engine::Engine;
+pub use host::{Allowance, Relay};

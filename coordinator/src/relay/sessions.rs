@@ -1,0 +1,182 @@
+//! How devices come to the relay: which fleet a link is of, and then the session.
+//!
+//! A device that is known goes straight to its fleet. One that is not may be new in a fleet that is served: it shows the fleet's chain, which
+//! proves itself, and until it did, it is one of a few, says little and has little time.
+
+use std::{sync::Arc, time::Duration};
+
+use hearth_core::{
+    fleet::{
+        chain::Fleet,
+        letter::{LETTER_MAX, Letter},
+    },
+    sync::Grown,
+};
+use hearth_link::{
+    Close, Link, LinkError, Receiving, Sending,
+    session::{self, Budget, Ended, MESSAGE_TIME, Progress, Session, letters},
+};
+use tokio::{
+    sync::{Semaphore, broadcast},
+    task::spawn_blocking,
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use super::host::{Hosted, NotServed, Relay};
+
+/// What strangers may say, how long they may take, and how many may be at it.
+const INTRODUCTION_MAX: usize = 1 << 20;
+const INTRODUCTION_TIME: Duration = Duration::from_secs(10);
+const STRANGERS_MAX: usize = 8;
+/// What all sessions may have in memory of what comes in and goes out.
+const MEMORY: usize = 64 << 20;
+
+/// What sessions share.
+#[derive(Debug)]
+pub struct Doors {
+    relay: Arc<Relay>,
+    strangers: Arc<Semaphore>,
+    budget: Budget,
+}
+
+/// Why a device was not let in.
+#[derive(Debug, thiserror::Error)]
+enum NotLetIn {
+    #[error("others are just introducing themselves")]
+    Busy,
+    #[error("it did not show its fleet in time")]
+    Silent,
+    #[error("it showed something else than its fleet")]
+    OutOfPlace,
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    #[error(transparent)]
+    Fleet(#[from] NotServed),
+}
+
+impl NotLetIn {
+    const fn to_close(&self) -> Close {
+        match self {
+            Self::Busy => Close::Busy,
+            Self::Silent => Close::Slow,
+            Self::OutOfPlace => Close::Garbage,
+            Self::Link(_) => Close::Done,
+            Self::Fleet(NotServed::Engine(_) | NotServed::Chain(_)) => Close::CannotKeep,
+            Self::Fleet(_) => Close::NotTrusted,
+        }
+    }
+}
+
+/// A device of a fleet that is served, at the beginning of its session.
+#[derive(Debug)]
+pub struct Entered {
+    session: Session<Hosted>,
+    halves: (Sending, Receiving),
+    news: broadcast::Receiver<Grown>,
+    first: Vec<Letter>,
+}
+
+/// Speaks with a device until that ends.
+pub async fn talk(entered: Box<Entered>) {
+    let Entered { session, halves, news, first } = *entered;
+    match session::run(session, halves, news, first, |_| {}).await {
+        Ended::Link(reason) => debug!(%reason, "the link has ended"),
+        Ended::Stopped => debug!("the session was stopped"),
+        reason => warn!(%reason, "the session was ended"),
+    }
+}
+
+impl Doors {
+    /// The doors of a relay.
+    pub fn new(relay: Arc<Relay>) -> Self {
+        Self { relay, strangers: Arc::new(Semaphore::new(STRANGERS_MAX)), budget: Budget::bytes(MEMORY) }
+    }
+
+    /// Lets in whoever is at the other end, if it belongs to a fleet that is served; `stop` ends it.
+    pub async fn enter(&self, link: Link, stop: CancellationToken) -> Option<Box<Entered>> {
+        let (peer, key) = (link.device(), *link.peer());
+        let (mut sending, mut receiving) = letters(link);
+        let entered = tokio::select! {
+            () = stop.cancelled() => {
+                sending.close(Close::ShuttingDown);
+                return None;
+            }
+            entered = self.find_fleet(&mut sending, &mut receiving, &key) => entered,
+        };
+        let (hosted, first) = match entered {
+            Ok(entered) => entered,
+            Err(reason) => {
+                info!(%reason, "a device was not let in");
+                sending.close(reason.to_close());
+                return None;
+            }
+        };
+        info!(fleet = %hosted.id(), "a device of a fleet is linked");
+        let news = hosted.listen();
+        let session = Session {
+            keeper: hosted,
+            peer,
+            peer_key: key.to_bytes(),
+            port: 0,
+            stop,
+            progress: Arc::<Progress>::default(),
+            budget: Some(self.budget.clone()),
+        };
+        Some(Box::new(Entered { session, halves: (sending, receiving), news, first }))
+    }
+
+    /// Finds out of which fleet the other end is.
+    async fn find_fleet(
+        &self,
+        sending: &mut Sending,
+        receiving: &mut Receiving,
+        key: &hearth_link::VerifyingKey,
+    ) -> Result<(Arc<Hosted>, Vec<Letter>), NotLetIn> {
+        let relay = Arc::clone(&self.relay);
+        let known = relay.fleet_of(&hearth_core::DeviceId::of_key(key));
+        let one_of_few = match known {
+            Some(_) => None,
+            None => Some(Arc::clone(&self.strangers).try_acquire_owned().map_err(|_| NotLetIn::Busy)?),
+        };
+        receiving.limit(INTRODUCTION_MAX, INTRODUCTION_TIME);
+        let hosting = Arc::clone(&relay);
+        let hosted = match known {
+            Some(fleet) => Some(spawn_blocking(move || hosting.host(fleet)).await.map_err(|_| NotLetIn::Silent)??),
+            None => None,
+        };
+        let showing = async {
+            let first = Letter::decode(&receiving.receive().await?).map_err(|_| NotLetIn::OutOfPlace)?;
+            let Letter::Known { digest, .. } = first else { return Err(NotLetIn::OutOfPlace) };
+            if let Some(hosted) = hosted.filter(|hosted| hosted.digest() == digest) {
+                return Ok((Some(hosted), vec![first]));
+            }
+            // No chain has this digest, so it shows its own.
+            sending.send(&Letter::Known { port: 0, digest: [0; 16] }.encode()).await?;
+            let shown = Letter::decode(&receiving.receive().await?).map_err(|_| NotLetIn::OutOfPlace)?;
+            Ok((None, vec![first, shown]))
+        };
+        let (hosted, shown) = timeout(INTRODUCTION_TIME, showing).await.map_err(|_| NotLetIn::Silent)??;
+        let hosted = match (hosted, shown.last()) {
+            (Some(hosted), _) => hosted,
+            (None, Some(Letter::Chain(chain))) => {
+                let (key, chain) = (*key, chain.clone());
+                let introducing = spawn_blocking(move || {
+                    // It stays one of few while its chain is looked at, even when the link is gone.
+                    let _one_of_few = one_of_few;
+                    let claimed = Fleet::claimed_id(&chain).ok_or(NotLetIn::OutOfPlace)?;
+                    if !relay.may_introduce(&claimed, &key) {
+                        return Err(NotServed::NotTrusted.into());
+                    }
+                    let chain = Fleet::decode(&chain).map_err(|_| NotLetIn::OutOfPlace)?;
+                    Ok::<_, NotLetIn>(relay.introduce(chain, &key)?)
+                });
+                introducing.await.map_err(|_| NotLetIn::Silent)??
+            }
+            _ => return Err(NotLetIn::OutOfPlace),
+        };
+        receiving.limit(LETTER_MAX, MESSAGE_TIME);
+        Ok((hosted, shown))
+    }
+}
