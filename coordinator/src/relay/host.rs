@@ -7,7 +7,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -174,11 +174,6 @@ impl Relay {
         Ok(Arc::new(relay))
     }
 
-    /// Whether this device belongs to a fleet that is served.
-    pub fn knows(&self, device: &DeviceId) -> bool {
-        self.read().devices.contains_key(device)
-    }
-
     /// Whether any fleet is served: then a device that is not known may be a new one of it.
     pub fn serves_any(&self) -> bool {
         !self.read().fleets.is_empty()
@@ -228,6 +223,7 @@ impl Relay {
         let hosted = Arc::new(Hosted {
             relay: Arc::clone(self),
             chain: RwLock::new(Arc::new(chain)),
+            is_kept: AtomicBool::new(true),
             news: broadcast::channel(NEWS_MAX).0,
             used: AtomicU64::new(used),
         });
@@ -309,15 +305,20 @@ impl Relay {
                 hosted.measure();
             }
         }
+        self.tell_trust();
     }
 
     /// Drops a fleet that does not name this relay any more; one whose chain cannot be read is not one that left.
     fn drop_if_left(&self, fleet: &FleetId) -> Result<bool, Failed> {
         let _one_at_a_time = lock(&self.changes);
+        // What is in memory is the newest.
+        let hosted = lock(&self.awake).get(fleet).and_then(Weak::upgrade);
+        if let Some(hosted) = hosted {
+            hosted.keep()?;
+        }
         let Ok(Some(chain)) = self.chain_of(fleet) else { return Ok(false) };
         // Devices may have expired since.
         self.know(&chain);
-        self.tell_trust();
         if chain.relay(&self.identity.device()).is_some() {
             return Ok(false);
         }
@@ -350,6 +351,8 @@ impl Relay {
 pub struct Hosted {
     relay: Arc<Relay>,
     chain: RwLock<Arc<Fleet>>,
+    /// Whether the disk has that chain.
+    is_kept: AtomicBool,
     news: broadcast::Sender<Grown>,
     used: AtomicU64,
 }
@@ -390,25 +393,30 @@ impl Hosted {
         }
     }
 
+    /// Takes in what a device knows of the fleet. A revocation counts at once, whatever the disk says; what the disk could not take, it is
+    /// given again with whatever comes next, and when it is tidied.
     fn take_in(&self, theirs: &Fleet) -> Result<(), Failed> {
+        let _one_at_a_time = lock(&self.relay.changes);
         let mut grown = Fleet::clone(&self.chain());
-        if !grown.merge(theirs) {
-            return Ok(());
-        }
-        {
-            let _one_at_a_time = lock(&self.relay.changes);
-            // Others may have been first.
-            let mut grown = Fleet::clone(&self.chain());
-            grown.merge(theirs);
+        if grown.merge(theirs) {
             let grown = Arc::new(grown);
-            // A revocation counts at once, whatever the disk says; it comes again with the next session.
             *self.chain.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&grown);
+            self.is_kept.store(false, Ordering::SeqCst);
             self.relay.know(&grown);
             self.relay.tell_trust();
-            self.engine().keep_chain(&grown.id(), &grown.encode())?;
+            // Nobody listens when the first device is just coming.
+            let _ = self.news.send(Grown::Chain);
         }
-        // Nobody listens when the first device is just coming.
-        let _ = self.news.send(Grown::Chain);
+        self.keep()
+    }
+
+    /// Gives the disk the chain, unless it has it. Whoever calls holds `Relay::changes`.
+    fn keep(&self) -> Result<(), Failed> {
+        if !self.is_kept.load(Ordering::SeqCst) {
+            let chain = self.chain();
+            self.engine().keep_chain(&chain.id(), &chain.encode())?;
+            self.is_kept.store(true, Ordering::SeqCst);
+        }
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! How devices come to the relay: which fleet a link is of, and then the session.
 //!
-//! A device that is known goes straight to its fleet. One that is not may be new in a fleet that is served: it shows the fleet's chain, which
-//! proves itself, and until it did, it is one of a few, says little and has little time.
+//! A device that is known, and knows of its fleet what is known here, goes straight to it. Any other shows the fleet's chain, which proves
+//! itself; one that is not known may be new in a fleet that is served, and until it did so it is one of a few, says little and has little time.
 
 use std::{sync::Arc, time::Duration};
 
