@@ -618,3 +618,81 @@ impl Keeper for Hosted {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use ed25519_dalek::SigningKey;
+    use hearth_core::{
+        Moment,
+        fleet::link::{self, Action, Device, Link, SignedLink},
+    };
+
+    use super::*;
+    use crate::relay::embedded::Embedded;
+
+    const NOW: Moment = Moment::from_millis(1_000);
+
+    fn key(seed: u8) -> SigningKey {
+        SigningKey::from_bytes(&[seed; 32])
+    }
+
+    fn device(seed: u8) -> Device {
+        let (key, name) = (key(seed).verifying_key().to_bytes(), format!("device {seed}"));
+        Device { key, wrap_key: [seed; 32], name, admin: seed == 1, expires: None }
+    }
+
+    /// A fleet that device 1 founded, after these changes.
+    fn fleet(actions: &[Action]) -> Fleet {
+        let mut link = Link::first(NOW, "home", device(1), 1).expect("a link");
+        let mut fleet = Fleet::begin(SignedLink::by(&key(1), link.clone())).expect("a fleet");
+        for action in actions {
+            link = link.then(NOW, action.clone()).expect("a link");
+            fleet.handle(SignedLink::by(&key(1), link.clone())).expect("it holds");
+        }
+        fleet
+    }
+
+    #[test]
+    fn a_revocation_counts_at_once_and_is_kept_when_the_disk_takes_it_again() {
+        let data = tempfile::tempdir().expect("a folder");
+        let engine = || Arc::new(Embedded::open(data.path()).expect("it opens"));
+        let identity = Identity::from_seed(&[9; 32]);
+        let place = link::Relay {
+            key: identity.public().to_bytes(),
+            address: "relay.example:7843".into(),
+            region: String::new(),
+        };
+        let trust = Arc::new(TrustList::new(vec![key(1).verifying_key()], None).expect("a list"));
+        let mut actions = vec![Action::AddDevice(device(2)), Action::AddRelay(place)];
+        let before = fleet(&actions);
+        let id = before.id();
+        let relay =
+            Relay::open(engine(), identity, Arc::clone(&trust), || NOW, Allowance::default()).expect("it opens");
+        let stranger = relay.introduce(before.clone(), &key(2).verifying_key());
+        assert!(matches!(stranger, Err(NotServed::NotTrusted)), "the operator named another one");
+        let hosted = relay.introduce(before.clone(), &key(1).verifying_key()).expect("the operator named it");
+        let second = DeviceId::of_key(&key(2).verifying_key());
+        assert!(trust.knows(&second) && relay.fleet_of(&second) == Some(id));
+
+        actions.push(Action::RevokeDevice { device: second, last: None });
+        let after = fleet(&actions);
+        let mut news = hosted.listen();
+        let folder = std::fs::read_dir(data.path().join("relay")).expect("listed").flatten();
+        let folder = folder.map(|entry| entry.path()).find(|path| path.join("chain").exists()).expect("the fleet's");
+        let in_the_way = folder.join("chain.new");
+        std::fs::create_dir(&in_the_way).expect("made");
+        hosted.take_in(&after).expect_err("the disk does not take it");
+        assert!(matches!(news.try_recv(), Ok(Grown::Chain)), "its sessions are told all the same");
+        assert!(!trust.knows(&second) && relay.fleet_of(&second).is_none());
+        std::fs::remove_dir(&in_the_way).expect("removed");
+        relay.tidy();
+        drop((hosted, relay));
+
+        let relay = Relay::open(engine(), Identity::from_seed(&[9; 32]), trust, || NOW, Allowance::default());
+        let relay = relay.expect("it opens");
+        assert_eq!(relay.fleet_of(&second), None, "it is on the disk");
+        // Who slept through it and shows what it knew brings nobody back.
+        let shown = relay.introduce(before, &key(2).verifying_key());
+        assert!(matches!(shown, Err(NotServed::NotAMember)));
+    }
+}
