@@ -13,7 +13,9 @@ use zeroize::Zeroizing;
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum NotAKey {
     /// It is not 64 hexadecimal digits.
-    #[error("a public key is written as 64 hexadecimal digits; `hearth-coordinator key` and `hearth status` show them")]
+    #[error(
+        "a public key is written as 64 hexadecimal digits; `hearth-coordinator key` and `hearth identity` show them"
+    )]
     Text,
     /// It is no ed25519 key, or one for which anybody could sign.
     #[error("these bytes are not a usable ed25519 public key; copy the key again")]

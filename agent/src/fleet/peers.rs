@@ -254,6 +254,10 @@ impl Peers {
         self.node.membership().is_some_and(|membership| membership.fleet.is_member(&key.to_bytes(), now()))
     }
 
+    fn is_relay(&self, device: &DeviceId) -> bool {
+        self.node.membership().is_some_and(|membership| membership.fleet.relay(device).is_some())
+    }
+
     fn identity(&self) -> Identity {
         Identity::from_seed(&self.node.identity.signing.to_bytes())
     }
@@ -411,6 +415,7 @@ impl Peers {
         let ended = session::run(session, halves, news, first.into_iter().collect(), learned).await;
         let reason = match ended {
             Ended::Stopped if !daemon.is_cancelled() => "a newer link to the same node took its place".to_owned(),
+            Ended::Link(LinkError::Closed(Close::NotTrusted)) if self.is_relay(&device) => NOT_TAKEN.to_owned(),
             ended => why(&ended),
         };
         info!(peer, reason, "the link to another node ended");
@@ -668,6 +673,10 @@ impl Peers {
         Ok(())
     }
 }
+
+/// Why a relay closed the link.
+const NOT_TAKEN: &str = "the relay does not take this device: it is not in the fleet any more, or the relay's operator trusts no device of \
+     this fleet yet (`hearth identity` shows this one's key)";
 
 /// Why there is no link to a member, as a person reads it.
 fn why(ended: &Ended) -> String {
