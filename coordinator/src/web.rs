@@ -104,7 +104,11 @@ impl Answers {
             None => (Vec::new(), Vec::new()),
         };
         let now = (self.clock)();
-        let nodes = health::seen(now, &self.trust.devices(), self.fleet.nodes());
+        let kept = self.fleet.nodes();
+        let mut trusted = self.trust.devices();
+        // A device of a fleet that is served may report and need not; one that the operator named is missed.
+        trusted.retain(|device, _| self.trust.names(device) || kept.iter().any(|node| node.device == *device));
+        let nodes = health::seen(now, &trusted, kept);
         let notices = [self.fleet.notices(), notices].concat();
         View { now, problems: health::problems(now, &nodes, &notices), nodes, relayed }
     }
@@ -250,6 +254,20 @@ mod tests {
         assert_eq!(node["report"]["memory"]["total_bytes"], 8_000_000_000_u64);
         assert_eq!(node["report"]["counters"]["jobs_pending"], 2);
         assert_eq!(answer["problems"], serde_json::json!([]));
+    }
+
+    #[tokio::test]
+    async fn a_device_that_the_operator_named_is_missed_and_one_of_a_served_fleet_is_not() {
+        for (case, named, expected) in [("of a fleet", false, 1), ("named", true, 2)] {
+            let (other, mut answers) = (hearth_link::Identity::from_seed(&[7; 32]), answers(false));
+            if named {
+                let keys = [1, 7].map(|seed| hearth_link::Identity::from_seed(&[seed; 32]).public());
+                answers.trust = Arc::new(TrustList::new(keys.to_vec(), None).expect("no file"));
+            }
+            answers.trust.set_members([(other.device(), None)].into());
+            assert!(answers.trust.knows(&other.device()), "{case}: it may report");
+            assert_eq!(answers.view().await.nodes.len(), expected, "{case}");
+        }
     }
 
     #[tokio::test]
