@@ -88,12 +88,12 @@ pub enum Ask {
         /// Which.
         session: SessionId,
     },
-    /// Give what a session captures, and has captured, to the fleet, or keep it here. Answer: [`Sessions`] with those that changed.
+    /// Say what other devices have of a session's things, captured already or yet to come. Answer: [`Sessions`] with those that changed.
     Share {
         /// Which; all that are not secret, when absent.
         session: Option<SessionId>,
-        /// To the fleet, or only here.
-        with_fleet: bool,
+        /// How.
+        how: Share,
     },
     /// About the fleet. Answer: what each order says.
     Fleet(fleet::Order),
@@ -137,6 +137,9 @@ pub struct Query {
     /// Only these.
     #[serde(default)]
     pub filter: Filter,
+    /// Only on this node: no other device of the fleet is asked.
+    #[serde(default)]
+    pub here: bool,
 }
 
 /// What a hit must be.
@@ -203,6 +206,26 @@ pub enum Forget {
         /// Which.
         session: SessionId,
     },
+}
+
+/// What other devices of the fleet have of a session.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "with", rename_all = "kebab-case")]
+pub enum Share {
+    /// All of it, always.
+    Everything,
+    /// All of it, always, but only the homes of this residency.
+    Within {
+        /// Its name.
+        residency: String,
+    },
+    /// They find what is in it while this node is awake, and keep nothing.
+    Live {
+        /// Which, by id or name; all, when there are none.
+        devices: Vec<String>,
+    },
+    /// Nothing.
+    Nothing,
 }
 
 /// A session to open.

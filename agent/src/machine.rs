@@ -24,8 +24,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     ask::{
-        self, Answers, Ask, Failure, FailureKind, Rebuilt, Status, Stopping,
-        fleet::{Invited, Link, Order},
+        self, Answers, Ask, Failure, FailureKind, Forget, Rebuilt, Status, Stopping,
+        fleet::{Invited, Link, Order, Secret},
     },
     capture::{self, Files, Found, Limits, Options, Source, Watching, display_name},
     cli::{Agent, Daemon, Feature, FormatLine, Identity, Proposed, Running, Sample},
@@ -35,8 +35,14 @@ use crate::{
     fleet::{
         self, Doing, FleetConfig, Standing, broker,
         peers::{self, Meeting, Peers},
+        recovering::Way,
+        waking,
     },
-    node::{FleetError, Node, Settings, Upkeep, fleet::shown, now},
+    node::{
+        FleetError, Node, Settings, Upkeep,
+        fleet::{device_called, sheet_of, shown},
+        name_of, now, with_causes,
+    },
 };
 
 /// A sample looks no longer than this, and at no more files.
@@ -334,8 +340,20 @@ impl Answers for AtWorkAnswers {
                 Ok(serde_json::to_value(Stopping {}).expect("plain data"))
             }
             Ask::Rebuild => self.local.node()?.answer(Ask::Rebuild),
+            Ask::Search(query) if !query.here => {
+                let found = self.runtime.block_on(self.peers.search(query))?;
+                Ok(serde_json::to_value(found).expect("plain data"))
+            }
+            Ask::Show { id } => self.show(id),
+            Ask::Forget { what: Forget::Item { id }, dry_run } => self.forget(id, dry_run),
             Ask::Fleet(Order::Show) => self.fleet(),
-            Ask::Fleet(Order::Invite) => self.invite(),
+            Ask::Fleet(Order::Wake) => self.wake(),
+            Ask::Fleet(Order::Invite { replaces, device }) => self.invite(replaces.as_deref(), device),
+            Ask::Fleet(Order::Recover { words, fleet, at, key, device, approve: _ })
+                if self.local.node()?.shared().membership().is_none() =>
+            {
+                self.recover(&words, fleet.as_deref(), (at.as_deref(), key.as_deref()), &device)
+            }
             Ask::Fleet(Order::Join { code, at, device }) => self.join(&code, &at, &device),
             Ask::Status => {
                 let mut status: Status = self.local.node()?.status()?;
@@ -354,6 +372,34 @@ impl Answers for AtWorkAnswers {
 }
 
 impl AtWorkAnswers {
+    /// An item that is here, else one that a device which is awake keeps to itself and lets this one find.
+    fn show(&self, id: String) -> Result<Value, Failure> {
+        match self.local.answer(Ask::Show { id: id.clone() }) {
+            Err(failure) if failure.kind == FailureKind::NotFound => {
+                let shown = self.runtime.block_on(self.peers.show(&id)).ok_or(failure)?;
+                Ok(serde_json::to_value(shown).expect("plain data"))
+            }
+            answered => answered,
+        }
+    }
+
+    /// Erases an item; one that another device keeps to itself is to be erased there.
+    fn forget(&self, id: String, dry_run: bool) -> Result<Value, Failure> {
+        let answered = self.local.answer(Ask::Forget { what: Forget::Item { id: id.clone() }, dry_run });
+        match answered {
+            Err(failure) if failure.kind == FailureKind::NotFound => {
+                let shown = self.runtime.block_on(self.peers.show(&id)).ok_or(failure)?;
+                let membership = self.local.node()?.shared().membership();
+                let name = name_of(membership.as_deref(), &shown.item.node);
+                Err(Failure::new(
+                    FailureKind::NotFound,
+                    format!("{name} keeps it to itself; run `hearth forget` there"),
+                ))
+            }
+            answered => answered,
+        }
+    }
+
     /// The fleet, with how the others are linked.
     fn fleet(&self) -> Result<Value, Failure> {
         let node = self.local.node()?;
@@ -370,7 +416,18 @@ impl AtWorkAnswers {
         Ok(serde_json::to_value(shown).expect("plain data"))
     }
 
-    fn invite(&self) -> Result<Value, Failure> {
+    /// Wakes the members that sleep; packets go to networks at home alone.
+    fn wake(&self) -> Result<Value, Failure> {
+        let purpose = Purpose::Wake;
+        let name = |(address, port): (std::net::Ipv4Addr, u16)| Allowed { host: address.to_string(), port, purpose };
+        let gate = EgressGate::new(waking::everywhere().into_iter().map(name).collect(), self.local.node()?);
+        let permit = |address: std::net::Ipv4Addr, port| gate.permit(&address.to_string(), port, purpose);
+        let _runtime = self.runtime.enter();
+        let devices = self.peers.wake(&permit, &self.stop)?;
+        Ok(serde_json::to_value(ask::fleet::Woken { devices }).expect("plain data"))
+    }
+
+    fn invite(&self, replaces: Option<&str>, called: Option<String>) -> Result<Value, Failure> {
         let node = self.local.node()?.shared();
         let membership = node.membership().ok_or(FleetError::None)?;
         if !membership.fleet.is_admin(&node.identity.device) {
@@ -382,10 +439,63 @@ impl AtWorkAnswers {
                 "this node cannot be reached by others: its port is taken; `fleet.listen` names another",
             ));
         };
-        let (code, until) = self.peers.invite();
+        let replaces = match replaces {
+            Some(device) => Some(self.replaceable(device, called)?),
+            None => None,
+        };
+        let (code, until) = self.peers.invite(replaces);
         let at =
             addresses(self.listen.ip()).into_iter().map(|ip| std::net::SocketAddr::new(ip, port).to_string()).collect();
         Ok(serde_json::to_value(Invited { code: code.to_string(), until, at }).expect("plain data"))
+    }
+
+    /// The device that another one may take the place of, and what that one is called then.
+    fn replaceable(&self, device: &str, called: Option<String>) -> Result<(hearth_core::DeviceId, String), Failure> {
+        let node = self.local.node()?.shared();
+        let membership = node.membership().ok_or(FleetError::None)?;
+        let device = device_called(&node, device)?;
+        let denied = |message: &str| Err(Failure::new(FailureKind::Denied, message));
+        if device == node.identity.device {
+            return denied("this device lets the new one in, and cannot go for it; do it on another admin's device");
+        }
+        if membership.fleet.threshold() > 1 {
+            return denied(
+                "taking a device out of this fleet needs more admins than one; let the new one in with `hearth fleet invite`, then revoke the other",
+            );
+        }
+        let name = called.or_else(|| membership.name_of(&device).map(str::to_owned)).unwrap_or_default();
+        Ok((device, name))
+    }
+
+    /// Brings this device into the fleet of a recovery sheet.
+    fn recover(
+        &self,
+        words: &Secret,
+        fleet: Option<&str>,
+        (at, key): (Option<&str>, Option<&str>),
+        device: &str,
+    ) -> Result<Value, Failure> {
+        let usage = |message: String| Failure::new(FailureKind::Usage, message);
+        let (seed, fleet) = sheet_of(words, fleet)?;
+        let at = at.ok_or_else(|| {
+            usage(
+                "this device is in no fleet; name a device or relay of the fleet that is recovered with --at HOST:PORT"
+                    .into(),
+            )
+        })?;
+        let key = key.map(hearth_link::key_from_text).transpose().map_err(|error| usage(format!("--key: {error}")))?;
+        let node = self.local.node()?;
+        let to =
+            allowed(at).ok_or_else(|| usage(format!("`{at}` is not `host:port`; the recovery sheet shows relays")))?;
+        let (host, port) = (to.host.clone(), to.port);
+        EgressGate::new(vec![to], Arc::clone(&node))
+            .permit(&host, port, Purpose::Node)
+            .map_err(|error| Failure::new(FailureKind::Denied, error))?;
+        let way = Way { at, key, fleet, name: device };
+        self.runtime
+            .block_on(self.peers.recover(&seed, way))
+            .map_err(|error| Failure::new(FailureKind::Failed, with_causes(&error)))?;
+        self.fleet()
     }
 
     fn join(&self, code: &str, at: &str, device: &str) -> Result<Value, Failure> {

@@ -318,7 +318,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        ask::{Found, Hold, Mode, Query, Status},
+        ask::{Found, Hold, Query, Status},
         cli::fake::{Fake, found},
         client::{Client, reach},
     };
@@ -370,7 +370,7 @@ mod tests {
     }
 
     fn search(text: &str) -> Ask {
-        Ask::Search(Query { text: text.into(), limit: 10, mode: Mode::Hybrid, filter: crate::ask::Filter::default() })
+        Ask::Search(Query { text: text.into(), limit: 10, ..Query::default() })
     }
 
     fn mode(path: &Path) -> u32 {

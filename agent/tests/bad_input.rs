@@ -18,7 +18,7 @@ use std::{
 };
 
 use hearth_agent::{
-    ask::{Answers, Ask, Filter, Found, Indexed, Mode, Query, Status},
+    ask::{Answers, Ask, Found, Indexed, Mode, Query, Status},
     node::{Node, Settings},
 };
 use serde::de::DeserializeOwned;
@@ -164,7 +164,7 @@ fn ask<T: DeserializeOwned>(node: &Node, ask: Ask) -> T {
 }
 
 fn keyword(node: &Node, words: &str) -> Found {
-    ask(node, Ask::Search(Query { text: words.into(), limit: 10, mode: Mode::Keyword, filter: Filter::default() }))
+    ask(node, Ask::Search(Query { text: words.into(), limit: 10, mode: Mode::Keyword, ..Query::default() }))
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::{
 };
 
 use hearth_agent::{
-    ask::{Answers, Ask, Checked, Filter, Found, Mode, Query, Status},
+    ask::{Answers, Ask, Checked, Found, Mode, Query, Status},
     node::{Node, NodeError, Settings},
 };
 use hearth_store::StoreError;
@@ -93,7 +93,7 @@ fn a_folder_of_the_first_format_opens_with_everything_in_it() {
             "without {without}"
         );
         for (text, mode) in [("heron", Mode::Keyword), ("a bird by the water", Mode::Vector)] {
-            let query = Query { text: text.into(), limit: 1, mode, filter: Filter::default() };
+            let query = Query { text: text.into(), limit: 1, mode, ..Query::default() };
             let found: Found = serde_json::from_value(answer(Ask::Search(query))).expect("hits");
             assert_eq!(found.hits[0].title, "Birds", "without {without}, {mode:?}");
         }

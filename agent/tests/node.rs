@@ -55,7 +55,7 @@ fn index(node: &Node, path: &Path) -> Indexed {
 }
 
 fn find(node: &Node, text: &str, mode: Mode) -> Found {
-    ask(node, Ask::Search(Query { text: text.into(), limit: 10, mode, filter: Filter::default() }))
+    ask(node, Ask::Search(Query { text: text.into(), limit: 10, mode, ..Query::default() }))
 }
 
 fn titles(found: &Found) -> Vec<&str> {
@@ -444,7 +444,8 @@ fn filters_leave_only_what_was_asked_for() {
     let node = home.node();
     index(&node, &home.notes());
     let with = |filter: Filter, mode| {
-        let found: Found = ask(&node, Ask::Search(Query { text: "heron".into(), limit: 10, mode, filter }));
+        let found: Found =
+            ask(&node, Ask::Search(Query { text: "heron".into(), limit: 10, mode, filter, here: false }));
         let mut titles: Vec<String> = found.hits.into_iter().map(|hit| hit.title).collect();
         titles.sort();
         titles

@@ -238,6 +238,7 @@ async fn play(player: Arc<Player>, to: (SocketAddr, VerifyingKey), progress: Arc
         stop: CancellationToken::new(),
         progress,
         budget: None,
+        questions: None,
     };
     session::run(session, letters(link), news, Vec::new(), |_| {}).await.to_string()
 }

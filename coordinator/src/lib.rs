@@ -4,6 +4,7 @@
 //! knows text, so it cannot see any. Enrolment, sign-in and the relaying of changes are not here yet.
 #![forbid(unsafe_code)]
 
+mod drawer;
 pub mod fleet;
 pub mod folder;
 pub mod health;

@@ -18,7 +18,7 @@ use tracing::{info, warn};
 use crate::{
     fleet::Fleet,
     folder::{self, Folder, NoFolder},
-    relay::{Allowance, Engine, Relay, embedded::Embedded, engine::Failed, sessions::Doors},
+    relay::{Allowance, Engine, Relay, Steady, embedded::Embedded, engine::Failed, sessions::Doors},
     sessions,
     store::{NoStore, Store},
     trust::{NoTrust, TrustList},
@@ -105,7 +105,8 @@ pub async fn serve(
         let folder = Folder::take(&data)?;
         let identity = folder::identity(folder.path())?;
         let store = Store::open(folder.path(), now())?;
-        let engine: Arc<dyn Engine> = Arc::new(Embedded::open(folder.path())?);
+        let kept = folder.path().to_owned();
+        let engine: Arc<dyn Engine> = Arc::new(Steady::open(move || Embedded::open(&kept))?);
         let own = folder::identity(folder.path())?;
         let relay = Relay::open(engine, own, relayed, now, options.allowance)?;
         Ok::<_, Trouble>((folder, identity, Arc::new(store), relay))

@@ -87,13 +87,14 @@ pub async fn serve(
         let Some(knock) = knock else { break };
         let (fleet, trust, links) = (Arc::clone(&fleet), Arc::clone(&trust), Arc::clone(&links));
         let (doors, relayed, stop) = (Arc::clone(&doors), Arc::clone(&relayed), shutdown.clone());
-        // Each part is boxed: ten thousand of them wait, and a task is as large as its largest part.
+        // Each part is boxed, and so is what goes from one to the next: ten thousand of them wait, and a task is as large as its largest part.
+        let welcoming = Box::pin(async move { knock.welcome().await.map(Box::new) });
         sessions.spawn(async move {
-            match Box::pin(knock.welcome()).await {
+            match welcoming.await {
                 Ok(link) if link.protocol() == Some(Protocol::Fleet) => {
                     Box::pin(relay(link, &doors, &relayed, &stop)).await;
                 }
-                Ok(link) => Box::pin(one(link, &fleet, &trust, &links, clock)).await,
+                Ok(link) => Box::pin(one(*link, &fleet, &trust, &links, clock)).await,
                 Err(error) => info!(reason = %error, "a peer was not let in"),
             }
         });
@@ -104,14 +105,14 @@ pub async fn serve(
     let _ = timeout(DRAIN_MAX, async { while sessions.join_next().await.is_some() {} }).await;
 }
 
-async fn relay(link: Link, doors: &Doors, links: &Links, stop: &CancellationToken) {
+async fn relay(link: Box<Link>, doors: &Doors, links: &Links, stop: &CancellationToken) {
     let device = link.device();
     let span = info_span!("relay_for_device", %device);
     // A newer link of the same device ends this one.
     let place = links.take(device, stop.child_token());
-    let entered = Box::pin(doors.enter(link, place.token.clone())).instrument(span.clone()).await;
+    let entered = Box::pin(doors.enter(*link, place.token.clone())).instrument(span.clone()).await;
     if let Some(entered) = entered {
-        Box::pin(talk(entered)).instrument(span).await;
+        talk(entered).instrument(span).await;
     }
     links.leave(&place);
 }

@@ -6,22 +6,21 @@
 use std::{
     collections::BTreeMap,
     fs, io,
-    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{
         PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
-        mpsc,
     },
-    thread,
-    time::Duration,
 };
 
 use hearth_core::{DeviceId, Moment, status::Letter};
 use minicbor::{Decode, Encode, bytes::ByteVec};
 use tracing::{error, warn};
 
-use crate::fleet::{CannotKeep, Fleet, Node};
+use crate::{
+    drawer::{Drawer, Unread, guarded, patiently, unread},
+    fleet::{CannotKeep, Fleet, Node},
+};
 
 /// The version of the store that this program writes, and the newest that it reads.
 pub const SCHEMA: u32 = 1;
@@ -100,7 +99,7 @@ impl Store {
 
     /// Hands everything to the system. It blocks.
     pub fn flush(&self) -> Result<(), CannotKeep> {
-        guarded(|| self.db.flush().map(|_| ())).map_err(CannotKeep)
+        guarded(|| self.db.flush().map(|_| ())).map_err(|unread| CannotKeep(unread.reason()))
     }
 }
 
@@ -114,7 +113,7 @@ impl Fleet for Store {
             self.db.flush().map(|_| ())
         });
         self.failing.store(written.is_err(), Ordering::Relaxed);
-        written.map_err(CannotKeep)?;
+        written.map_err(|unread| CannotKeep(unread.reason()))?;
         self.nodes.write().unwrap_or_else(PoisonError::into_inner).insert(node.device, node);
         Ok(())
     }
@@ -155,72 +154,16 @@ struct Record {
 
 type Read = (sled::Db, sled::Tree, BTreeMap<DeviceId, Node>);
 
-/// Why a store was not read.
-#[derive(Debug)]
-pub(crate) enum Unread {
-    Newer(u32),
-    Busy(String),
-    Io(io::Error),
-    Broken(String),
-}
-
-/// Opening takes a second for a gigabyte; this store has at most a few megabytes.
-const OPEN_MAX: Duration = Duration::from_secs(30);
-
-/// sled would take a gigabyte of memory otherwise.
-const CACHE_BYTES: u64 = 4 << 20;
-
-/// A process that was just killed may hold its lock for a moment longer.
-const BUSY_TRIES: u32 = 10;
-const BUSY_PAUSE: Duration = Duration::from_millis(200);
+/// A few megabytes at most.
+const DRAWER: Drawer = Drawer { cache: 4 << 20, schema: SCHEMA };
 
 fn read_patiently(path: &Path) -> Result<Read, Unread> {
     let path = path.to_owned();
     patiently(move || read(&path))
 }
 
-/// Opens a store in sled as [`in_time`] does, and tries again for a while when another process holds it.
-pub(crate) fn patiently<T: Send + 'static>(
-    open: impl Fn() -> Result<T, Unread> + Send + Clone + 'static,
-) -> Result<T, Unread> {
-    for _ in 1..BUSY_TRIES {
-        match in_time(open.clone()) {
-            Err(Unread::Busy(_)) => thread::sleep(BUSY_PAUSE),
-            read => return read,
-        }
-    }
-    in_time(open)
-}
-
-/// Damage makes sled panic, or might make it turn in circles: so it opens in a thread of its own, with a time limit.
-fn in_time<T: Send + 'static>(open: impl FnOnce() -> Result<T, Unread> + Send + 'static) -> Result<T, Unread> {
-    let (tell, told) = mpsc::sync_channel(1);
-    let reading = thread::Builder::new().name("open-store".into()).spawn(move || {
-        let read = catch_unwind(AssertUnwindSafe(open));
-        // Nobody listens any more after the time limit.
-        let _ = tell.send(read.unwrap_or_else(|cause| Err(Unread::Broken(panic_text(&*cause)))));
-    });
-    reading.map_err(Unread::Io)?;
-    match told.recv_timeout(OPEN_MAX) {
-        Ok(read) => read,
-        Err(_) => Err(Unread::Broken(format!("it did not open within {} seconds", OPEN_MAX.as_secs()))),
-    }
-}
-
 fn read(path: &Path) -> Result<Read, Unread> {
-    if !path.exists() {
-        begin(path)?;
-    }
-    let db = sled_at(path)?;
-    match db.get(SCHEMA_KEY).map_err(unread)? {
-        // Much damage looks to sled like an empty store. Ours is never empty: `begin` saw to that.
-        None => return Err(Unread::Broken("it does not say its version".into())),
-        Some(bytes) => match <[u8; 4]>::try_from(&bytes[..]).map(u32::from_be_bytes) {
-            Ok(found) if found > SCHEMA => return Err(Unread::Newer(found)),
-            Ok(SCHEMA) => {}
-            _ => return Err(Unread::Broken("its version is not one that ever was".into())),
-        },
-    }
+    let db = DRAWER.open(path)?;
     let tree = db.open_tree(NODES_TREE).map_err(unread)?;
     let mut nodes = BTreeMap::new();
     for entry in &tree {
@@ -231,25 +174,6 @@ fn read(path: &Path) -> Result<Read, Unread> {
     Ok((db, tree, nodes))
 }
 
-/// Makes a store beside its place and then moves it there, so that whatever stands in its place is complete.
-fn begin(path: &Path) -> Result<(), Unread> {
-    let draft = path.with_extension("begun");
-    match fs::remove_dir_all(&draft) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(Unread::Io(error)),
-        _ => {}
-    }
-    let db = sled_at(&draft)?;
-    db.insert(SCHEMA_KEY, &SCHEMA.to_be_bytes()).map_err(unread)?;
-    db.flush().map_err(unread)?;
-    drop(db);
-    fs::rename(&draft, path).map_err(Unread::Io)
-}
-
-fn sled_at(path: &Path) -> Result<sled::Db, Unread> {
-    sled::Config::new().path(path).cache_capacity(CACHE_BYTES).open().map_err(unread)
-}
-
-const SCHEMA_KEY: &[u8] = b"schema";
 const NODES_TREE: &[u8] = b"nodes";
 
 fn node(key: &[u8], value: &[u8]) -> Option<Node> {
@@ -259,40 +183,6 @@ fn node(key: &[u8], value: &[u8]) -> Option<Node> {
         Letter::Report(report) => Some(Node { device, report: *report, kept_at: record.kept_at }),
         Letter::Receipt(_) => None,
     }
-}
-
-/// Tells damage from what the system refuses.
-pub(crate) fn unread(error: sled::Error) -> Unread {
-    match error {
-        sled::Error::Io(error) if error.to_string().contains("could not acquire lock") => {
-            Unread::Busy(error.to_string())
-        }
-        // Half a file is damage; anything else that the system refuses would refuse the next store as well.
-        sled::Error::Io(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput
-            ) =>
-        {
-            Unread::Broken(error.to_string())
-        }
-        sled::Error::Io(error) => Unread::Io(error),
-        damage => Unread::Broken(damage.to_string()),
-    }
-}
-
-/// sled may panic over a full disk or damage that it meets late; that must not take the server along.
-fn guarded(work: impl FnOnce() -> sled::Result<()>) -> Result<(), String> {
-    match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(done) => done.map_err(|error| error.to_string()),
-        Err(cause) => Err(panic_text(&*cause)),
-    }
-}
-
-/// What a panic said, cut short.
-pub(crate) fn panic_text(cause: &(dyn std::any::Any + Send)) -> String {
-    let text = cause.downcast_ref::<String>().map(String::as_str).or_else(|| cause.downcast_ref::<&str>().copied());
-    text.unwrap_or("it panicked").chars().take(200).collect()
 }
 
 /// Only so many damaged stores are left lying.
@@ -353,14 +243,14 @@ mod tests {
             ("the file is noise", |path| fs::write(path.join("db"), [0xA5; 9000]).expect("written")),
             ("the settings are noise", |path| fs::write(path.join("conf"), [0xA5; 90]).expect("written")),
             ("an entry is noise", |path| {
-                let db = sled_at(path).expect("it is sound");
+                let db = DRAWER.raw(path).expect("it is sound");
                 let tree = db.open_tree(NODES_TREE).expect("a tree");
                 tree.insert(device(9).as_bytes(), b"noise").expect("written");
                 db.flush().expect("flushed");
             }),
             ("the version is missing", |path| {
-                let db = sled_at(path).expect("it is sound");
-                db.remove(SCHEMA_KEY).expect("removed");
+                let db = DRAWER.raw(path).expect("it is sound");
+                db.remove(b"schema").expect("removed");
                 db.insert(b"other", b"thing").expect("written");
                 db.flush().expect("flushed");
             }),
@@ -400,10 +290,8 @@ mod tests {
     fn a_store_of_a_later_version_is_refused_and_left_alone() {
         let data = tempfile::tempdir().expect("a folder");
         drop(Store::open(data.path(), at(1)).expect("a new store"));
-        let db = sled_at(&data.path().join("state")).expect("it is sound");
-        db.insert(SCHEMA_KEY, &(SCHEMA + 1).to_be_bytes()).expect("written");
-        db.flush().expect("flushed");
-        drop(db);
+        let newer = Drawer { schema: SCHEMA + 1, ..DRAWER };
+        newer.write_schema(&data.path().join("state")).expect("it is sound");
         let refused = Store::open(data.path(), at(2)).expect_err("newer").to_string();
         assert!(refused.contains("is of version 2, and this program reads up to version 1"), "{refused}");
         assert!(corrupt_folders(data.path()).is_empty());
@@ -416,14 +304,5 @@ mod tests {
         let refused = Store::open(data.path(), at(2)).expect_err("held").to_string();
         assert!(refused.contains("held by another process"), "{refused}");
         assert!(corrupt_folders(data.path()).is_empty());
-    }
-
-    #[test]
-    fn a_panic_of_the_store_is_an_error_like_any_other() {
-        assert_eq!(guarded(|| panic!("tried to serialize")), Err("tried to serialize".into()));
-        assert_eq!(
-            guarded(|| Err(sled::Error::Unsupported("that".into()))).map_err(|text| text.contains("that")),
-            Err(true)
-        );
     }
 }

@@ -15,6 +15,8 @@ pub enum Purpose {
     Node,
     /// The broker through which nodes of the fleet meet.
     Broker,
+    /// All machines of a network at home, one of which is to wake.
+    Wake,
 }
 
 impl Purpose {
@@ -24,6 +26,7 @@ impl Purpose {
             Self::Coordinator => "coordinator",
             Self::Node => "node",
             Self::Broker => "broker",
+            Self::Wake => "wake",
         }
     }
 }

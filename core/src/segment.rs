@@ -45,7 +45,7 @@ pub struct Head {
     pub root: Hash,
     /// The fleet policy that was in force.
     pub policy_epoch: u32,
-    /// Where it may live; 0 is anywhere in the fleet, 1 this node only.
+    /// Where it may live; 0 is anywhere in the fleet, from 2 on as [`policy`](crate::fleet::policy) says.
     pub residency: u16,
     /// The author's clock when it was closed.
     pub closed_at: Moment,
@@ -412,12 +412,20 @@ pub struct Draft {
     chain: Chain,
     leaves: Vec<Leaf>,
     bytes: usize,
+    policy_epoch: u32,
+    residency: u16,
 }
 
 impl Draft {
     /// Begins the segment after `chain`.
     pub const fn after(chain: Chain) -> Self {
-        Self { chain, leaves: Vec::new(), bytes: 0 }
+        Self { chain, leaves: Vec::new(), bytes: 0, policy_epoch: 0, residency: 0 }
+    }
+
+    /// Says under which policy it is written, and where it may live; without, before any policy and anywhere.
+    #[must_use]
+    pub fn under(self, policy_epoch: u32, residency: u16) -> Self {
+        Self { policy_epoch, residency, ..self }
     }
 
     /// Which life of its author's log it goes on with.
@@ -465,8 +473,8 @@ impl Draft {
             count: u16::try_from(self.leaves.len()).expect("at most 1,024 changes"),
             prev: self.chain.head,
             root: root(&hashes),
-            policy_epoch: 0,
-            residency: 0,
+            policy_epoch: self.policy_epoch,
+            residency: self.residency,
             closed_at: now,
             bytes: Vec::new(),
         };

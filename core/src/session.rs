@@ -141,7 +141,7 @@ pub enum Class {
     Secret,
 }
 
-/// Where a session's things may live. The sender enforces it.
+/// Which nodes: where a session's things may live, or who may find them.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema, Encode, Decode)]
 #[serde(rename_all = "kebab-case")]
 pub enum Visibility {
@@ -155,6 +155,9 @@ pub enum Visibility {
     /// On every node of the space's fleet.
     #[n(2)]
     Fleet,
+    /// On the nodes of a residency of the fleet, by its number; nowhere else while there is none of that number.
+    #[n(3)]
+    Within(#[n(0)] u16),
 }
 
 /// What a session covers.
@@ -266,9 +269,23 @@ pub struct Session {
     /// Whether it lets anything in.
     #[n(9)]
     pub state: State,
+    /// Which other nodes of the fleet may find its things while this one is awake, without having them.
+    #[cbor(n(10), default)]
+    #[serde(default)]
+    pub answers: Visibility,
 }
 
 impl Session {
+    /// Whether a node of the fleet may be shown what is in it. A secret session shows nothing to anybody else.
+    pub fn answers_to(&self, node: &DeviceId) -> bool {
+        self.class != Class::Secret
+            && match &self.answers {
+                Visibility::ThisNode | Visibility::Within(_) => false,
+                Visibility::Nodes(nodes) => nodes.contains(node),
+                Visibility::Fleet => true,
+            }
+    }
+
     /// Applies an event; past its end the session expires, whatever happens. Says whether anything changed.
     pub fn handle(&mut self, now: Moment, event: Event) -> bool {
         let over = self.expires_at.is_some_and(|end| end <= now);
@@ -540,6 +557,7 @@ pub fn table() -> String {
             opened_at: Moment::START,
             expires_at: Some(now),
             state,
+            answers: Visibility::default(),
         };
         session.handle(now, Event::Tick);
         out += &format!(" | {} |\n", session.state.name());
@@ -568,6 +586,7 @@ mod tests {
             opened_at: Moment::START,
             expires_at: None,
             state: State::Open,
+            answers: Visibility::ThisNode,
         }
     }
 
@@ -581,6 +600,39 @@ mod tests {
     fn the_table_in_the_docs_is_what_the_machine_does() {
         let docs = include_str!("../../docs/sessions.md");
         assert!(docs.contains(&table()), "docs/sessions.md must hold this table:\n{}", table());
+    }
+
+    #[test]
+    fn a_session_answers_whom_it_names_and_a_secret_one_nobody() {
+        let (named, other) = (DeviceId::of_key_bytes(&[1; 32]), DeviceId::of_key_bytes(&[2; 32]));
+        for (answers, class, to_named, to_other) in [
+            (Visibility::ThisNode, Class::Public, false, false),
+            (Visibility::Nodes(vec![named]), Class::Private, true, false),
+            (Visibility::Nodes(Vec::new()), Class::Public, false, false),
+            (Visibility::Fleet, Class::Private, true, true),
+            (Visibility::Fleet, Class::Secret, false, false),
+            (Visibility::Within(2), Class::Public, false, false),
+            (Visibility::Nodes(vec![named]), Class::Secret, false, false),
+        ] {
+            let session = Session { class, answers: answers.clone(), ..session(1, "/notes") };
+            assert_eq!((session.answers_to(&named), session.answers_to(&other)), (to_named, to_other), "{answers:?}");
+        }
+    }
+
+    /// A gate from before sessions answered anybody: it ends with the state.
+    #[test]
+    fn a_session_from_before_answers_nobody() {
+        let now = session(1, "/notes");
+        let bytes = minicbor::to_vec(&now).expect("memory");
+        let answers = minicbor::to_vec(&now.answers).expect("memory");
+        let mut before = bytes[..bytes.len() - answers.len()].to_vec();
+        assert_eq!(before[0], 0x80 | 11, "an array");
+        before[0] = 0x80 | 10;
+        assert_eq!(minicbor::decode::<Session>(&before).expect("it reads"), now);
+        let json = serde_json::to_value(&now).expect("memory");
+        let mut before = json.clone();
+        before.as_object_mut().expect("an object").remove("answers").expect("it is said");
+        assert_eq!(serde_json::from_value::<Session>(before).expect("it reads"), now);
     }
 
     #[test]

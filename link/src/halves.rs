@@ -65,7 +65,10 @@ impl Sending {
                 Ok(())
             }
             Ok(Err(error)) => Err(self.whole.explain(error)),
-            Err(_) => Err(LinkError::Slow),
+            Err(_) => {
+                self.whole.way.stalled();
+                Err(LinkError::Slow)
+            }
         }
     }
 

@@ -125,6 +125,14 @@ impl Lan {
         Ok(())
     }
 
+    /// Shows nothing any more.
+    pub fn withdraw(&mut self) {
+        if let (Some(former), Some(ear)) = (self.shown.take(), &self.ear) {
+            // As above.
+            let _ = ear.daemon.unregister(&former.full_name());
+        }
+    }
+
     /// Waits for a device that is new, or shows something new. Own announcements are not heard.
     ///
     /// It may be dropped at any time without losing anything. It is to be waited for most of the time: only then is counted what the

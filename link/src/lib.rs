@@ -2,9 +2,10 @@
 //!
 //! A link is a QUIC connection, or a conversation over an MQTT broker, on which each side has proven that it holds the private half of a
 //! key that the other side trusts; or a pipe in memory that behaves the same. Nothing is stored here, and no key is made. What a frame means
-//! is not known here either, but for [`session`], which carries `hearth_core::sync` from one disk to the other.
+//! is not known here either, but for [`session`], which carries `hearth_core::sync` from one disk to the other, and [`recovering`].
 #![forbid(unsafe_code)]
 
+mod budget;
 pub mod close;
 pub mod frame;
 mod halves;
@@ -14,8 +15,10 @@ pub mod lan;
 mod link;
 pub mod memory;
 pub mod mqtt;
+mod offload;
 pub mod pipe;
 pub mod quic;
+pub mod recovering;
 pub mod session;
 mod tls;
 mod way;

@@ -23,6 +23,7 @@ use crate::{
     hello,
     identity::{Identity, NotAKey, Trust, from_spki, key_text},
     link::Link,
+    offload,
     pipe::Limits,
     tls::{self, Protocol},
     way::{Inward, Outward, Way},
@@ -33,6 +34,8 @@ use crate::{
 pub struct Listener {
     endpoint: Endpoint,
     limits: Limits,
+    /// For links that go without bundles.
+    plain: Arc<ServerConfig>,
 }
 
 impl Listener {
@@ -45,11 +48,13 @@ impl Listener {
         limits: Limits,
     ) -> Result<Self, LinkError> {
         let mut config = ServerConfig::with_crypto(Arc::new(tls::server(identity, trust, protocols)));
-        config.transport_config(Arc::new(transport(limits, None)));
+        config.transport_config(Arc::new(transport(limits, None, limits.bundles)));
         config.max_incoming(limits.links.min(256));
         config.incoming_buffer_size(256 << 10).incoming_buffer_size_total(8 << 20);
+        let mut plain = config.clone();
+        plain.transport_config(Arc::new(transport(limits, None, false)));
         let endpoint = open(address, Some(config))?;
-        Ok(Self { endpoint, limits })
+        Ok(Self { endpoint, limits, plain: Arc::new(plain) })
     }
 
     /// Where it listens, with the port that the system chose if none was asked for.
@@ -71,7 +76,10 @@ impl Listener {
                 // An error means that it may not be asked again, which was just checked.
                 let _ = incoming.retry();
             } else {
-                return Some(Knock { incoming, limits: self.limits });
+                // quinn keeps room for a bundle, 14 KiB, with each link that ever sent: too much where there are many.
+                let is_plain = open >= self.limits.links / 16 || offload::is_spared(incoming.remote_address());
+                let plain = is_plain.then(|| Arc::clone(&self.plain));
+                return Some(Knock { incoming, limits: self.limits, plain });
             }
         }
     }
@@ -88,6 +96,7 @@ impl Listener {
 pub struct Knock {
     incoming: Incoming,
     limits: Limits,
+    plain: Option<Arc<ServerConfig>>,
 }
 
 impl Knock {
@@ -98,9 +107,13 @@ impl Knock {
 
     /// Runs the handshake and the greeting, within [`Limits::greeting`].
     pub async fn welcome(self) -> Result<Link, LinkError> {
-        let Self { incoming, limits } = self;
+        let Self { incoming, limits, plain } = self;
         let remote = incoming.remote_address();
-        let connecting = incoming.accept().map_err(|error| told(error, None, remote))?;
+        let accepted = match plain {
+            Some(plain) => incoming.accept_with(plain),
+            None => incoming.accept(),
+        };
+        let connecting = accepted.map_err(|error| told(error, None, remote))?;
         let welcoming = async {
             let connection = connecting.await.map_err(|error| told(error, None, remote))?;
             let (send, receive) = connection.accept_bi().await.map_err(|error| told(error, None, remote))?;
@@ -140,11 +153,16 @@ impl Connector {
 
     /// Opens a link from a fresh socket, within [`Limits::greeting`].
     pub async fn connect(&self, address: SocketAddr) -> Result<Link, LinkError> {
+        self.connect_from(open(source_for(address), None)?, address).await
+    }
+
+    async fn connect_from(&self, endpoint: Endpoint, address: SocketAddr) -> Result<Link, LinkError> {
         let crypto = tls::client(&self.identity, self.trust.clone(), self.protocol);
         let mut config = ClientConfig::new(Arc::new(crypto));
-        config.transport_config(Arc::new(transport(self.limits, Some(self.limits.keep_alive))));
+        let bundles = self.limits.bundles && !offload::is_spared(address);
+        config.transport_config(Arc::new(transport(self.limits, Some(self.limits.keep_alive), bundles)));
         let own = self.public();
-        timeout(self.limits.greeting, connect(config, Some(own), address, self.limits))
+        timeout(self.limits.greeting, connect(endpoint, config, Some(own), address, self.limits))
             .await
             .unwrap_or(Err(LinkError::NoAnswer(address)))
     }
@@ -168,12 +186,12 @@ mod alert {
 }
 
 async fn connect(
+    endpoint: Endpoint,
     config: ClientConfig,
     own: Option<VerifyingKey>,
     address: SocketAddr,
     limits: Limits,
 ) -> Result<Link, LinkError> {
-    let endpoint = open(source_for(address), None)?;
     // The name is never sent and never checked: the key is the name.
     let connecting = endpoint
         .connect_with(config, address, "hearth.invalid")
@@ -215,7 +233,7 @@ fn source_for(peer: SocketAddr) -> SocketAddr {
     }
 }
 
-fn transport(limits: Limits, keep_alive: Option<Duration>) -> TransportConfig {
+fn transport(limits: Limits, keep_alive: Option<Duration>, bundles: bool) -> TransportConfig {
     let mut config = TransportConfig::default();
     config
         .max_concurrent_bidi_streams(VarInt::from_u32(STREAMS))
@@ -224,6 +242,7 @@ fn transport(limits: Limits, keep_alive: Option<Duration>) -> TransportConfig {
         .receive_window(VarInt::from_u32(limits.window))
         .send_window(u64::from(limits.window))
         .datagram_receive_buffer_size(None)
+        .enable_segmentation_offload(bundles)
         .max_idle_timeout(Some(IdleTimeout::try_from(limits.idle).unwrap_or_else(|_| VarInt::MAX.into())))
         .keep_alive_interval(keep_alive);
     config
@@ -279,6 +298,13 @@ pub(crate) fn told(error: ConnectionError, own: Option<&VerifyingKey>, remote: S
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::{
+        pin::Pin,
+        sync::atomic::{AtomicUsize, Ordering},
+        task::{Context, Poll},
+    };
+
+    use quinn::{AsyncUdpSocket, Runtime, UdpPoller};
     use tokio::io::AsyncWriteExt;
 
     use super::*;
@@ -348,7 +374,8 @@ pub(crate) mod tests {
             let listener = listening(&coordinator, [device.public()], ample());
             let at = address(&listener);
             let serving = tokio::spawn(async move { listener.accept().await.expect("open").welcome().await });
-            let refused = connect(ClientConfig::new(Arc::new(crypto)), None, at, ample()).await;
+            let endpoint = open(source_for(at), None).expect("loopback has ports");
+            let refused = connect(endpoint, ClientConfig::new(Arc::new(crypto)), None, at, ample()).await;
             assert!(refused.is_err(), "{case}");
             let reason = serving.await.expect("no panic").expect_err(case).to_string();
             assert!(reason.contains(here), "{case}: {reason}");
@@ -578,6 +605,104 @@ pub(crate) mod tests {
         assert_eq!(one.0.channel(), one.1.channel());
         assert_eq!(two.0.channel(), two.1.channel());
         assert_ne!(one.0.channel(), two.0.channel());
+    }
+
+    /// A socket that takes bundles and loses them, as some drivers and tunnels do.
+    #[derive(Debug)]
+    struct Loses {
+        bundles: AtomicUsize,
+        socket: Arc<dyn AsyncUdpSocket>,
+    }
+
+    impl AsyncUdpSocket for Loses {
+        fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
+            Arc::clone(&self.socket).create_io_poller()
+        }
+        fn try_send(&self, sent: &quinn::udp::Transmit<'_>) -> io::Result<()> {
+            if sent.segment_size.is_some_and(|size| size < sent.contents.len()) {
+                self.bundles.fetch_add(1, Ordering::SeqCst);
+                return Ok(());
+            }
+            self.socket.try_send(sent)
+        }
+        fn poll_recv(
+            &self,
+            context: &mut Context<'_>,
+            buffers: &mut [io::IoSliceMut<'_>],
+            came: &mut [quinn::udp::RecvMeta],
+        ) -> Poll<io::Result<usize>> {
+            self.socket.poll_recv(context, buffers, came)
+        }
+        fn local_addr(&self) -> io::Result<SocketAddr> {
+            self.socket.local_addr()
+        }
+        fn max_transmit_segments(&self) -> usize {
+            10
+        }
+        fn max_receive_segments(&self) -> usize {
+            self.socket.max_receive_segments()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_link_goes_without_bundles_where_there_are_many_links_or_it_is_to() {
+        let (coordinator, device) = (identity(1), identity(2));
+        let limits = Limits { links: 16, ..ample() };
+        let listener = listening(&coordinator, [device.public()], limits);
+        let at = address(&listener);
+        let connector = Connector::new(device, coordinator.public(), ample());
+        let mut held = Vec::new();
+        for (case, plain) in [("the first", false), ("one of many", true)] {
+            let (link, there) = tokio::join!(connector.connect(at), async {
+                let knock = listener.accept().await.expect("open");
+                assert_eq!(knock.plain.is_some(), plain, "{case}");
+                knock.welcome().await
+            });
+            held.push((link.expect("welcome"), there.expect("trusted")));
+        }
+        let never = Limits { bundles: false, ..ample() };
+        let Listener { plain, .. } = listening(&coordinator, [], never);
+        for (case, config) in [
+            ("of many", format!("{:?}", plain.transport)),
+            ("none at all", format!("{:?}", transport(never, None, never.bundles))),
+        ] {
+            assert!(config.contains("enable_segmentation_offload: false"), "{case}: {config}");
+        }
+    }
+
+    #[tokio::test]
+    async fn where_bundles_are_lost_the_next_link_goes_without() {
+        let (coordinator, device) = (identity(1), identity(2));
+        // An address that no other test of this process speaks with.
+        let here = SocketAddr::from(([127, 0, 9, 1], 0));
+        let listener = Listener::bind(here, &coordinator, Trust::only([device.public()]), Protocol::ALL, ample());
+        let listener = listener.expect("loopback has ports");
+        let at = address(&listener);
+        let connector = Connector::new(device, coordinator.public(), ample());
+        let message = vec![7; 1 << 20];
+        for (attempt, time, arrives) in [("first", Duration::from_secs(2), false), ("next", ample().frame, true)] {
+            let socket = std::net::UdpSocket::bind(loopback()).expect("loopback has ports");
+            let socket = TokioRuntime.wrap_udp_socket(socket).expect("a socket");
+            let socket = Arc::new(Loses { bundles: AtomicUsize::new(0), socket });
+            let abstracted = Arc::clone(&socket) as Arc<dyn AsyncUdpSocket>;
+            let runtime = Arc::new(TokioRuntime);
+            let endpoint = Endpoint::new_with_abstract_socket(EndpointConfig::default(), None, abstracted, runtime);
+            let endpoint = endpoint.expect("an endpoint");
+            let (link, held) = tokio::join!(connector.connect_from(endpoint, at), async {
+                listener.accept().await.expect("open").welcome().await
+            });
+            let (link, held) = (link.expect("welcome"), held.expect("trusted"));
+            let ((mut send, _back), (_forth, mut receive)) =
+                (link.split(message.len(), time), held.split(message.len(), ample().frame));
+            let receiving = tokio::spawn(async move { receive.receive().await });
+            let sent = send.send(&message).await;
+            assert_eq!(sent.is_ok(), arrives, "{attempt}: {sent:?}");
+            assert_eq!(socket.bundles.load(Ordering::SeqCst) == 0, arrives, "{attempt}");
+            if arrives {
+                assert_eq!(receiving.await.expect("no panic").expect("sent"), message);
+            }
+            send.close(Close::Done);
+        }
     }
 
     fn identity(seed: u8) -> Identity {

@@ -29,8 +29,9 @@ use hearth_core::{
 use sha2::{Digest, Sha256};
 use tokio::{
     sync::{
-        OwnedSemaphorePermit, Semaphore, broadcast,
+        broadcast,
         broadcast::error::{RecvError, TryRecvError},
+        mpsc,
     },
     task::JoinHandle,
     time::{Instant, sleep, sleep_until},
@@ -38,7 +39,16 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use crate::{Close, Closer, Link, LinkError, Receiving, Sending};
+pub use crate::budget::Budget;
+use crate::{
+    Close, Closer, Link, LinkError, Receiving, Sending,
+    budget::{Permit, READ_SHARED},
+};
+
+mod asking;
+
+use asking::Asking;
+pub use asking::Question;
 
 /// Bytes of the other's segments that may be in memory.
 const CREDIT: u64 = 16 << 20;
@@ -99,6 +109,8 @@ pub struct Progress {
     pub sent: AtomicU64,
     /// Bytes of letters that came in.
     pub received: AtomicU64,
+    /// When the other was last heard, in milliseconds since 1970 by this machine's clock; 0 before that.
+    pub heard: AtomicU64,
     /// How often something had to be asked for, after the greeting.
     pub asked: AtomicU64,
     /// How often the other side asked to wait.
@@ -110,41 +122,16 @@ impl Default for Progress {
         let zero = || AtomicU64::new(0);
         // Before the greeting nothing is known.
         let (waiting, idle) = (AtomicU64::new(u64::MAX), AtomicBool::new(false));
-        Self { waiting, lacks_keys: zero(), idle, sent: zero(), received: zero(), asked: zero(), put_off: zero() }
-    }
-}
-
-/// How much sessions may have in memory together: half of it for what came in, half for what is to go out, so that neither waits for the other.
-#[derive(Clone, Debug)]
-pub struct Budget {
-    letters: Arc<Semaphore>,
-    reads: Arc<Semaphore>,
-}
-
-/// A letter up to this many bytes is read without asking.
-const SMALL: usize = 4 << 10;
-/// A budget is counted in pieces of this many bytes.
-const PIECE: usize = 1 << 10;
-/// A budget is at least this large, so that the longest letter fits.
-const BUDGET_MIN: usize = LETTER_MAX + PIECE;
-
-impl Budget {
-    /// So many bytes, and at least twice those of the longest letter.
-    pub fn bytes(bytes: usize) -> Self {
-        let half = || Arc::new(Semaphore::new((bytes / 2).max(BUDGET_MIN).div_ceil(PIECE)));
-        Self { letters: half(), reads: half() }
-    }
-
-    /// Waits in line until there is room for a letter; a small one needs none, so that signs of life pass.
-    async fn letter(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        let pieces = u32::try_from(bytes.div_ceil(PIECE)).ok().filter(|_| bytes > SMALL)?;
-        Arc::clone(&self.letters).acquire_many_owned(pieces).await.ok()
-    }
-
-    /// Waits in line until there is room for what is read at a time.
-    async fn read(&self) -> Option<OwnedSemaphorePermit> {
-        let pieces = u32::try_from(READ_SHARED).ok()? / u32::try_from(PIECE).ok()?;
-        Arc::clone(&self.reads).acquire_many_owned(pieces).await.ok()
+        Self {
+            waiting,
+            lacks_keys: zero(),
+            idle,
+            sent: zero(),
+            received: zero(),
+            heard: zero(),
+            asked: zero(),
+            put_off: zero(),
+        }
     }
 }
 
@@ -165,10 +152,9 @@ pub struct Session<K> {
     pub progress: Arc<Progress>,
     /// What it shares with others, if memory is short.
     pub budget: Option<Budget>,
+    /// What is asked of the other side; absent where nobody asks.
+    pub questions: Option<mpsc::Receiver<Question>>,
 }
-
-/// The most bytes that are read to be sent at a time where memory is shared.
-const READ_SHARED: u64 = 1 << 20;
 
 /// What a chain is, in short: the first half of the SHA-256 of its encoding.
 pub fn digest_of(fleet: &Fleet) -> [u8; 16] {
@@ -182,26 +168,30 @@ pub fn letters(link: Link) -> (Sending, Receiving) {
 
 /// Speaks with one other side until that ends. `news` was subscribed to before this is called; `first` are letters that came already;
 /// `learned` is told the port at which the other listens.
-pub async fn run<K: Keeper + 'static>(
+pub fn run<K: Keeper + 'static>(
     session: Session<K>,
     halves: (Sending, Receiving),
     news: broadcast::Receiver<Grown>,
     first: Vec<Letter>,
     learned: impl FnOnce(u16) + Send,
-) -> Ended {
-    let (mut talk, mut line) = match Box::pin(begin(session, halves)).await {
-        Ok(begun) => begun,
-        Err(ended) => return ended,
-    };
-    let ended = talk.run(&mut line, news, first, learned).await;
-    Box::pin(end(*talk, *line, &ended)).await;
-    ended
+) -> impl Future<Output = Ended> + Send {
+    // Begun here, so that what it is made of has no place in what lasts.
+    let beginning = Box::pin(begin(session, halves));
+    async move {
+        let (mut talk, mut line) = match beginning.await {
+            Ok(begun) => begun,
+            Err(ended) => return ended,
+        };
+        let ended = talk.run(&mut line, news, first, learned).await;
+        Box::pin(end(*talk, *line, &ended)).await;
+        ended
+    }
 }
 
 /// Makes the machine out of what is on disk. Everything that lasts has a place of its own: ten thousand sessions wait, and a future is as large
 /// as all that was ever in it.
 async fn begin<K: Keeper + 'static>(
-    session: Session<K>,
+    mut session: Session<K>,
     (sending, receiving): (Sending, Receiving),
 ) -> Result<(Box<Talk<K>>, Box<Line>), Ended> {
     let Some(fleet) = session.keeper.fleet() else { return Err(Ended::NoFleet) };
@@ -223,6 +213,7 @@ async fn begin<K: Keeper + 'static>(
     let line = Box::new(Line { reading, sending: Some(sending), writing: None, closer });
     let talk = Box::new(Talk {
         peer: Peer::new(config, held, frozen),
+        asking: Asking::new(session.questions.take()),
         session,
         letters: VecDeque::new(),
         work: VecDeque::new(),
@@ -242,6 +233,7 @@ async fn begin<K: Keeper + 'static>(
         read_permit: None,
         is_full: false,
         said_chain: None,
+        said_waiting: Vec::new(),
     });
     Ok((talk, line))
 }
@@ -277,7 +269,7 @@ struct Line {
 }
 
 /// A letter that came, and its part of the budget.
-type Came = (Vec<u8>, Option<OwnedSemaphorePermit>);
+type Came = (Vec<u8>, Option<Permit>);
 type Reading = Pin<Box<dyn Future<Output = (Receiving, Result<Came, LinkError>)> + Send>>;
 type Writing = Pin<Box<dyn Future<Output = (Sending, Result<(), LinkError>)> + Send>>;
 
@@ -286,7 +278,7 @@ fn reading(mut receiving: Receiving, budget: Option<Budget>) -> Reading {
         let came = async {
             let length = receiving.announced().await?;
             let permit = match budget {
-                Some(budget) => budget.letter(length).await,
+                Some(budget) => Box::pin(budget.letter(length)).await,
                 None => None,
             };
             Ok((receiving.rest().await?, permit))
@@ -313,9 +305,7 @@ impl Line {
 
     /// Waits until the letter that is on its way was sent.
     async fn sent(&mut self) -> Result<(), LinkError> {
-        let Some(writing) = &mut self.writing else { return std::future::pending().await };
-        let (sending, sent) = writing.await;
-        self.writing = None;
+        let (sending, sent) = next(&mut self.writing).await;
         self.sending = sent.is_ok().then_some(sending);
         sent
     }
@@ -329,6 +319,7 @@ enum Work {
     /// Signs for the logs that wait for it.
     Sign(Vec<Log>),
     Receipt(Vec<u8>),
+    Waiting(Vec<u8>),
     Keys(Vec<Vec<u8>>),
     Store(Vec<ToStore>),
     Read {
@@ -349,12 +340,14 @@ struct Done {
     receipts: Vec<Vec<u8>>,
     /// Whether what the other knows of the fleet was taken in.
     merged: Option<Result<(), Ended>>,
-    permit: Option<OwnedSemaphorePermit>,
+    permit: Option<Permit>,
 }
 
 struct Talk<K> {
     peer: Peer,
     session: Session<K>,
+    /// What their people and ours ask each other.
+    asking: Asking,
     /// On their way out.
     letters: VecDeque<Vec<u8>>,
     work: VecDeque<Work>,
@@ -380,13 +373,14 @@ struct Talk<K> {
     queued: u64,
     done: u64,
     /// Parts of the budget, each until the work is done that its letter gave.
-    permits: VecDeque<(u64, OwnedSemaphorePermit)>,
+    permits: VecDeque<(u64, Permit)>,
     /// That of what was read last, until it was sent.
-    read_permit: Option<OwnedSemaphorePermit>,
+    read_permit: Option<Permit>,
     /// More is on its way out than the other side takes: nothing more is read for it.
     is_full: bool,
     /// The chain as it was last said.
     said_chain: Option<[u8; 16]>,
+    said_waiting: Vec<u8>,
 }
 
 impl<K: Keeper + 'static> Talk<K> {
@@ -419,6 +413,7 @@ impl<K: Keeper + 'static> Talk<K> {
             }
             if self.letters.is_empty() && line.writing.is_none() {
                 self.read_permit = None;
+                self.letters = VecDeque::new();
             }
             let unsent: usize = self.letters.iter().map(Vec::len).sum();
             self.is_full = unsent > UNSENT_MAX;
@@ -442,6 +437,7 @@ impl<K: Keeper + 'static> Talk<K> {
                     match came {
                         Some(Ok((bytes, permit))) => {
                             self.session.progress.received.fetch_add(letter_size(&bytes), Ordering::Relaxed);
+                            self.session.progress.heard.store(now().as_millis(), Ordering::Relaxed);
                             let Ok(letter) = Letter::decode(&bytes) else { return Ended::OutOfPlace };
                             if let Err(ended) = self.read(letter, &mut learned) {
                                 return ended;
@@ -482,6 +478,10 @@ impl<K: Keeper + 'static> Talk<K> {
                     }
                     continue;
                 }
+                letter = self.asking.next(self.opened) => {
+                    self.say_soon(&letter);
+                    continue;
+                }
                 () = at(chores) => {
                     self.do_chores();
                     continue;
@@ -494,16 +494,16 @@ impl<K: Keeper + 'static> Talk<K> {
 
     /// A relay that is used no more is told so, for it hears it from nobody else.
     async fn part(&mut self, ended: Ended, line: &mut Line) -> Ended {
-        if !self.is_relay || !matches!(ended, Ended::NotAMember) || self.say_chain_alone().is_err() {
+        if !self.is_relay || !matches!(ended, Ended::NotAMember) {
+            return ended;
+        }
+        // Nothing else is said to it any more.
+        self.letters.clear();
+        if self.say_chain().is_err() {
             return ended;
         }
         self.say_the_rest(line).await;
         Ended::Removed
-    }
-
-    fn say_chain_alone(&mut self) -> Result<(), Ended> {
-        self.letters.clear();
-        self.say_chain()
     }
 
     /// What is to be said before the end is said, unless the other does not listen.
@@ -599,8 +599,28 @@ impl<K: Keeper + 'static> Talk<K> {
                 self.queue(Work::Receipt(receipt));
                 Ok(())
             }
-            Letter::Join(_) | Letter::Welcome(_) | Letter::Refused(_) => Err(Ended::OutOfPlace),
+            Letter::Ask { number, question } if self.greeted => {
+                let at_once = self.asking.asked(number, question);
+                self.asking.start(&self.session.keeper, self.session.peer);
+                at_once.iter().for_each(|letter| self.say_soon(letter));
+                Ok(())
+            }
+            Letter::Answer { number, answer } => {
+                self.asking.answered(number, answer);
+                Ok(())
+            }
+            Letter::Waiting(orders) => {
+                self.queue(Work::Waiting(orders));
+                Ok(())
+            }
+            Letter::Ask { .. } | Letter::Join(_) | Letter::Welcome(_) | Letter::Refused(_) => Err(Ended::OutOfPlace),
         }
+    }
+
+    /// Says what a person waits for before what nobody does.
+    fn say_soon(&mut self, letter: &Letter) {
+        self.letters.push_front(letter.encode());
+        self.asking.start(&self.session.keeper, self.session.peer);
     }
 
     /// Begins the protocol, once both know the same of the fleet.
@@ -608,8 +628,18 @@ impl<K: Keeper + 'static> Talk<K> {
         if !std::mem::replace(&mut self.greeted, true) {
             self.check_membership()?;
             self.tell_all(vec![Input::Connected]);
+            self.say_waiting();
         }
         Ok(())
+    }
+
+    /// Says what waits for more admins, unless that was said; a relay has no part in it.
+    fn say_waiting(&mut self) {
+        let waiting = self.session.keeper.waiting();
+        if self.greeted && !self.is_relay && !waiting.is_empty() && self.said_waiting != waiting {
+            self.letters.push_back(Letter::Waiting(waiting.clone()).encode());
+            self.said_waiting = waiting;
+        }
     }
 
     /// Takes in what the other knows of the fleet; then it must still be in it, and the protocol begins.
@@ -660,6 +690,7 @@ impl<K: Keeper + 'static> Talk<K> {
             Ok(Grown::Chain) => {
                 self.check_membership()?;
                 self.say_news_of_chain()?;
+                self.say_waiting();
                 self.tell_all(vec![Input::TrustChanged]);
             }
             Err(RecvError::Lagged(_)) => {
@@ -753,30 +784,26 @@ async fn either(
     budget: Option<&Budget>,
     may_read: bool,
 ) -> (Option<Result<Came, LinkError>>, Option<Result<(), LinkError>>) {
-    let Line { reading: next, sending, writing, .. } = line;
-    let received = async {
-        match next {
-            Some(next) if may_read => next.await,
-            _ => std::future::pending().await,
-        }
-    };
-    let sent = async {
-        match &mut *writing {
-            Some(writing) => writing.await,
-            None => std::future::pending().await,
-        }
-    };
+    let Line { reading: coming, sending, writing, .. } = line;
+    let mut nothing = None;
     tokio::select! {
-        (receiving, came) = received => {
-            *next = came.is_ok().then(|| reading(receiving, budget.cloned()));
+        (receiving, came) = next(if may_read { &mut *coming } else { &mut nothing }) => {
+            *coming = came.is_ok().then(|| reading(receiving, budget.cloned()));
             (Some(came), None)
         }
-        (back, sent) = sent => {
-            *writing = None;
+        (back, sent) = next(writing) => {
             *sending = sent.is_ok().then_some(back);
             (None, Some(sent))
         }
     }
+}
+
+/// What comes of this, which is gone then; it never comes where there is nothing.
+async fn next<T>(of: &mut Option<Pin<Box<dyn Future<Output = T> + Send>>>) -> T {
+    let Some(future) = of else { return std::future::pending().await };
+    let done = future.await;
+    *of = None;
+    done
 }
 
 async fn at(due: Option<Instant>) {
@@ -826,6 +853,10 @@ fn do_work(keeper: &impl Keeper, peer: &DeviceId, progress: &Progress, work: Wor
         Work::Sign(logs) => Done { receipts: keeper.receipts(&logs), ..Done::default() },
         Work::Receipt(bytes) => {
             keeper.take_receipt(peer, &bytes);
+            Done::default()
+        }
+        Work::Waiting(orders) => {
+            keeper.take_waiting(&orders);
             Done::default()
         }
         Work::Keys(records) => {

@@ -20,6 +20,7 @@ use tokio::{
 use crate::{
     close::{Close, LinkError},
     mqtt::{Tunneled, Via},
+    offload,
     quic::{FAREWELL, told},
     tls::Protocol,
 };
@@ -89,9 +90,17 @@ impl Way {
     pub(crate) fn close(&self, reason: Close) {
         match self {
             Self::Quic { connection, .. } => {
+                offload::learn(connection, false);
                 connection.close(VarInt::from_u32(reason.code()), reason.to_string().as_bytes());
             }
             Self::Mqtt(via) => via.line.leave(reason),
+        }
+    }
+
+    /// The peer took nothing of what was sent for too long.
+    pub(crate) fn stalled(&self) {
+        if let Self::Quic { connection, .. } = self {
+            offload::learn(connection, true);
         }
     }
 

@@ -134,11 +134,19 @@ const OUTBOUND: [&str; 14] = [
 ];
 
 /// Who may, and why.
-const OUTBOUND_ALLOWED: [(&str, &str); 6] = [
+const OUTBOUND_ALLOWED: [(&str, &str); 8] = [
     ("link/src", "carries frames between device and coordinator; the agent's gate hands it the permission"),
     ("agent/src/egress", "the default-deny gate itself, which tells the audit of every socket"),
     ("agent/src/fleet/mod.rs", "asks the gate about the coordinator's address, then lets link connect to it"),
     ("agent/src/fleet/peers.rs", "asks the gate about each node's address, then lets link connect to it"),
+    (
+        "agent/src/fleet/recovering.rs",
+        "is called once the gate was asked about the address, then lets link connect to it",
+    ),
+    (
+        "agent/src/fleet/waking.rs",
+        "asks the gate about each network's address of all, then sends the packet that wakes",
+    ),
     ("agent/src/bench/federation.rs", "connects two processes of its own on loopback"),
     ("xtask/src/product/mod.rs", "asks the demo's own coordinator on loopback for its list of nodes"),
 ];

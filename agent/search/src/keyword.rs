@@ -17,8 +17,8 @@ use tantivy::{
     TantivyDocument, TantivyError, Term,
     indexer::{IndexWriterOptions, LogMergePolicy, NoMergePolicy},
     query::{
-        AllQuery, BooleanQuery, BoostQuery, EnableScoring, FuzzyTermQuery, Occur, PhraseQuery, Query, RangeQuery,
-        TermQuery, TermSetQuery,
+        AllQuery, Bm25StatisticsProvider, BooleanQuery, BoostQuery, EnableScoring, FuzzyTermQuery, Occur, PhraseQuery,
+        Query, RangeQuery, TermQuery, TermSetQuery,
     },
     schema::{BytesOptions, FAST, Field, INDEXED, IndexRecordOption, STRING, Schema, TextFieldIndexing, TextOptions},
     store::Compressor,
@@ -28,6 +28,7 @@ use tantivy::{
 use crate::{
     files::{Files, Folder},
     question::{Asked, Question},
+    weights::{Among, Weights, terms_of},
     words::{Word, WordKind, is_stop_word, stem, words},
 };
 
@@ -309,16 +310,84 @@ impl Reader {
         let snapshot = self.snapshot();
         let search = || {
             let exact = self.query(&question, filter, false)?;
-            let hits = snapshot.best(exact.as_ref(), count.max(ENOUGH), filter)?;
-            if hits.len() >= ENOUGH && !self.has_unknown(&question, &snapshot.searcher)? {
+            let hits = snapshot.best(exact.as_ref(), count.max(ENOUGH), filter, None)?;
+            let frequency = |term: &Term| snapshot.searcher.doc_freq(term);
+            if hits.len() >= ENOUGH && !self.has_unknown(&question, frequency)? {
                 return Ok(hits);
             }
             let loose = self.query(&question, filter, true)?;
-            snapshot.best(loose.as_ref(), count, filter)
+            snapshot.best(loose.as_ref(), count, filter, None)
         };
         let mut hits = search().map_err(KeywordError::Search)?;
         hits.truncate(count);
         Ok(hits)
+    }
+
+    /// What this collection knows of a question's words: all of it, or only what is from these sessions.
+    ///
+    /// How many words the passages of some sessions have is reckoned from the average of all.
+    pub fn weigh(&self, question: &str, sessions: Option<&[SessionId]>) -> Result<Weights, KeywordError> {
+        let question = Question::parse(question);
+        let Snapshot { searcher, .. } = &*self.snapshot();
+        let weigh = || {
+            let mut weights = Weights::default();
+            let all = searcher.num_docs();
+            // No session at all is not the same as any.
+            if question.is_empty() || sessions.is_some_and(<[_]>::is_empty) {
+                return Ok(weights);
+            }
+            let among = Filter { sessions: sessions.map(<[_]>::to_vec).unwrap_or_default(), ..Filter::default() };
+            let count = |query: Box<dyn Query>| -> tantivy::Result<u64> {
+                let mut clauses = vec![(Occur::Must, query)];
+                self.filters(&among, &mut clauses);
+                Ok(BooleanQuery::new(clauses).count(searcher)? as u64)
+            };
+            weights.passages = if sessions.is_some() { count(Box::new(AllQuery))? } else { all };
+            weights.fitting = self.query(&question, &among, false)?.count(searcher)? as u64;
+            let Fields { stem, title, path, text, title_text, .. } = self.fields;
+            for field in [stem, title, path, text, title_text] {
+                let words = searcher.total_num_tokens(field)?;
+                let part = u128::from(words) * u128::from(weights.passages) / u128::from(all.max(1));
+                weights.words.insert(field.field_id(), u64::try_from(part).unwrap_or(words));
+            }
+            let plain = self.query(&question, &Filter::default(), false)?;
+            let mut terms = terms_of(plain.as_ref());
+            terms.extend(question.words().flat_map(|word| self.forms(word)));
+            terms.sort();
+            terms.dedup();
+            for term in terms {
+                let passages = match sessions {
+                    Some(_) => count(Box::new(TermQuery::new(term.clone(), IndexRecordOption::Basic)))?,
+                    None => searcher.doc_freq(&term)?,
+                };
+                weights.note(&term, passages);
+            }
+            Ok(weights)
+        };
+        weigh().map_err(KeywordError::Search)
+    }
+
+    /// [`search`](Self::search), but with words weighed as several collections together know them: the scores of all of them can be
+    /// compared then, and each decides alike whether words that differ in a letter or two count.
+    pub fn search_among(
+        &self,
+        question: &str,
+        count: usize,
+        filter: &Filter<'_>,
+        weights: &Weights,
+    ) -> Result<Vec<Hit>, KeywordError> {
+        let question = Question::parse(question);
+        if question.is_empty() || count == 0 {
+            return Ok(Vec::new());
+        }
+        let snapshot = self.snapshot();
+        let search = || {
+            let frequency = |term: &Term| weights.of(term).map_or_else(|| snapshot.searcher.doc_freq(term), Ok);
+            let loose = weights.fitting < ENOUGH as u64 || self.has_unknown(&question, frequency)?;
+            let query = self.query(&question, filter, loose)?;
+            snapshot.best(query.as_ref(), count, filter, Some(weights))
+        };
+        search().map_err(KeywordError::Search)
     }
 
     fn snapshot(&self) -> Arc<Snapshot> {
@@ -330,20 +399,31 @@ impl Reader {
     }
 
     /// Does the question have a word, long enough for a typo, that no chunk has?
-    fn has_unknown(&self, question: &Question, searcher: &Searcher) -> tantivy::Result<bool> {
-        for word in question.words() {
-            if typos(word) > 0 && self.is_unknown(word, searcher)? {
+    fn has_unknown(
+        &self,
+        question: &Question,
+        frequency: impl Fn(&Term) -> tantivy::Result<u64>,
+    ) -> tantivy::Result<bool> {
+        for word in question.words().filter(|word| typos(word) > 0) {
+            let mut passages = 0;
+            for term in self.forms(word) {
+                passages += frequency(&term)?;
+            }
+            if passages == 0 {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    fn is_unknown(&self, word: &Word, searcher: &Searcher) -> tantivy::Result<bool> {
-        let fields = self.fields;
-        Ok(searcher.doc_freq(&Term::from_field_text(fields.stem, &stemmed(word)))? == 0
-            && searcher.doc_freq(&Term::from_field_text(fields.title, &stemmed(word)))? == 0
-            && searcher.doc_freq(&Term::from_field_text(fields.path, &word.text))? == 0)
+    /// What a word is in the text, in titles and in paths.
+    fn forms(&self, word: &Word) -> [Term; 3] {
+        let Fields { stem, title, path, .. } = self.fields;
+        [
+            Term::from_field_text(stem, &stemmed(word)),
+            Term::from_field_text(title, &stemmed(word)),
+            Term::from_field_text(path, &word.text),
+        ]
     }
 
     fn query(&self, question: &Question, filter: &Filter<'_>, loose: bool) -> tantivy::Result<Box<dyn Query>> {
@@ -519,9 +599,19 @@ impl Snapshot {
         Ok(Self { searcher, chunks })
     }
 
-    /// The best hits of a query, each chunk once.
-    fn best(&self, query: &dyn Query, count: usize, filter: &Filter<'_>) -> tantivy::Result<Vec<Hit>> {
-        let weight = query.weight(EnableScoring::enabled_from_searcher(&self.searcher))?;
+    /// The best hits of a query, each chunk once; words are weighed by this index, or by several.
+    fn best(
+        &self,
+        query: &dyn Query,
+        count: usize,
+        filter: &Filter<'_>,
+        weights: Option<&Weights>,
+    ) -> tantivy::Result<Vec<Hit>> {
+        let among = weights.map(|weights| Among { weights, searcher: &self.searcher });
+        let weight = query.weight(match &among {
+            Some(among) => EnableScoring::enabled_from_statistics_provider(among, &self.searcher),
+            None => EnableScoring::enabled_from_searcher(&self.searcher),
+        })?;
         let mut best = Best { hits: Vec::new(), count };
         for (segment, chunks) in self.searcher.segment_readers().iter().zip(&self.chunks) {
             let alive = segment.alive_bitset();

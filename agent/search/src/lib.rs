@@ -16,6 +16,7 @@ pub mod tokenizer;
 mod unicode;
 pub mod vector;
 pub mod vectors;
+pub mod weights;
 pub mod words;
 
 pub use chunk::{Chunk, Format, chunk, normalise};
@@ -27,3 +28,4 @@ pub use snippet::{Snippet, snippet};
 pub use tokenizer::Tokenizer;
 pub use vector::{Embedding, Vector};
 pub use vectors::{Near, Vectors};
+pub use weights::Weights;

@@ -1,7 +1,7 @@
 //! The keyword index from outside: what is found, what is filtered, what is gone, and what survives.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     io,
     sync::{
         Arc,
@@ -10,7 +10,9 @@ use std::{
 };
 
 use hearth_core::{ChunkId, DocumentId, ItemId, Moment, SessionId};
-use hearth_search::{ChunkDoc, Files, Filter, Keyword, NewFile, OpenFile, files::Memory, keyword::KeywordError};
+use hearth_search::{
+    ChunkDoc, Files, Filter, Hit, Keyword, NewFile, OpenFile, Weights, files::Memory, keyword::KeywordError,
+};
 use proptest::{collection::vec, prelude::*};
 
 fn chunk(n: u8) -> ChunkId {
@@ -389,5 +391,85 @@ proptest! {
         let hits = keyword.reader().search("common", 100, &Filter::default()).expect("memory can be read");
         let found: Vec<u8> = hits.iter().map(|hit| hit.chunk.as_bytes()[0]).collect();
         prop_assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), twin);
+    }
+}
+
+/// Texts of a small vocabulary, so that words repeat.
+fn texts() -> impl Strategy<Value = Vec<String>> {
+    let word = prop::sample::select(vec![
+        "passport",
+        "renewal",
+        "photograph",
+        "kitchen",
+        "boiler",
+        "invoice",
+        "garden",
+        "tax",
+    ]);
+    vec(vec(word, 1..12).prop_map(|words| words.join(" ")), 2..30)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn two_collections_weighed_together_rank_as_one(texts in texts(), split in 0_usize..30) {
+        let docs: Vec<ChunkDoc<'_>> =
+            texts.iter().enumerate().map(|(n, text)| doc(u8::try_from(n).expect("few"), text)).collect();
+        let (one, other) = docs.split_at(split.min(docs.len()));
+        let ((_, all), (_, one), (_, other)) = (index(&docs), index(one), index(other));
+        for question in ["passport renewal", "kitchen boiler invoice", "tax", "gardn", "\"passport renewal\"", "nothing"] {
+            let mut weights = one.reader().weigh(question, None).expect("memory can be read");
+            weights.add(&other.reader().weigh(question, None).expect("memory can be read"));
+            let search = |keyword: &Keyword| {
+                keyword.reader().search_among(question, 30, &Filter::default(), &weights).expect("memory can be read")
+            };
+            let by_chunk = |hits: Vec<Hit>| -> BTreeMap<ChunkId, f32> {
+                hits.into_iter().map(|hit| (hit.chunk, hit.score)).collect()
+            };
+            let together = by_chunk(search(&one).into_iter().chain(search(&other)).collect());
+            let whole = by_chunk(all.reader().search(question, 30, &Filter::default()).expect("memory can be read"));
+            prop_assert!(together.keys().eq(whole.keys()), "{}", question);
+            // Sums of floats differ in their last bits by the order in which they are made.
+            for ((chunk, together), whole) in together.iter().zip(whole.values()) {
+                prop_assert!((together - whole).abs() < 1e-4, "{question}: {chunk} {together} {whole}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_session_of_a_collection_is_weighed_by_itself() {
+    let (_, mixed) =
+        index(&[doc(1, "passport renewal"), doc(2, "passport"), doc(21, "boiler passport"), doc(22, "boiler")]);
+    let (_, alone) = index(&[doc(21, "boiler passport"), doc(22, "boiler")]);
+    let sessions = [SessionId::from_bytes([1; 16])];
+    let weigh =
+        |keyword: &Keyword, sessions| keyword.reader().weigh("passport boiler", sessions).expect("memory can be read");
+    let (some, whole) = (weigh(&mixed, Some(&sessions)), weigh(&alone, None));
+    assert_eq!((some.passages, some.fitting, &some.found), (whole.passages, whole.fitting, &whole.found));
+    assert_eq!(weigh(&mixed, Some(&[])), Weights::default(), "of no session there is nothing");
+    assert_eq!(weigh(&mixed, Some(&[SessionId::from_bytes([9; 16])])).passages, 0);
+}
+
+#[test]
+fn sums_that_make_no_sense_are_borne() {
+    let (_, keyword) = index(&[doc(1, "passport renewal"), doc(2, "passport")]);
+    let sound = keyword.reader().weigh("passport", None).expect("memory can be read");
+    let mut huge = sound.clone();
+    huge.words.values_mut().for_each(|words| *words = u64::MAX);
+    huge.found.values_mut().flat_map(BTreeMap::values_mut).for_each(|passages| *passages = u64::MAX);
+    let mut swollen = huge.clone();
+    swollen.add(&huge);
+    for (case, weights) in [
+        ("nothing", Weights::default()),
+        ("more passages with a word than passages", huge),
+        ("more than there can be", swollen),
+        ("no passages", Weights { passages: 0, ..sound.clone() }),
+        ("no words", Weights { words: BTreeMap::new(), found: BTreeMap::new(), ..sound }),
+    ] {
+        let hits =
+            keyword.reader().search_among("passport", 5, &Filter::default(), &weights).expect("memory can be read");
+        assert_eq!(hits.len(), 2, "{case}");
     }
 }

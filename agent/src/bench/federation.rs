@@ -288,6 +288,7 @@ async fn meet(shared: &Arc<Shared>, segments: u64, to: Option<SocketAddr>) -> Re
         stop: stop.clone(),
         progress: Arc::clone(&progress),
         budget: None,
+        questions: None,
     };
     let talk = tokio::spawn(session::run(session, letters(link), shared.listen(), Vec::new(), |_| {}));
     let mut done = None;

@@ -19,8 +19,8 @@ use super::{Agent, Daemon, Feature, FormatLine, Identity, Proposed, Running, Sam
 use crate::{
     ask::{
         Answers, Ask, Audited, BatchFound, Check, Checked, Exported, Failure, FailureKind, Forgotten, Found, Held, Hit,
-        Hold, Indexed, Lineage, Parts, Rebuilt, Sessions, Shown, Skipped, SourceState, Sources, Status, Stopping, Why,
-        fleet,
+        Hold, Indexed, Lineage, Parts, Rebuilt, Sessions, Share, Shown, Skipped, SourceState, Sources, Status,
+        Stopping, Why, fleet,
     },
     commands::bench::Bench,
     config::Config,
@@ -61,12 +61,16 @@ pub(crate) fn session() -> Session {
         opened_at: NOW - std::time::Duration::from_secs(86_400),
         expires_at: None,
         state: State::Open,
+        answers: Visibility::ThisNode,
     }
 }
 
 /// A fleet of four: this device, one that is linked, one that is not, one that was taken out.
 fn fleet(order: &fleet::Order) -> Value {
-    if matches!(order, fleet::Order::Invite) {
+    if matches!(order, fleet::Order::Wake) {
+        return json!(fleet::Woken::default());
+    }
+    if matches!(order, fleet::Order::Invite { .. }) {
         return json!(fleet::Invited {
             code: "eagle-visit-peace-hope-final-regular-visit-pony".into(),
             until: NOW + std::time::Duration::from_secs(600),
@@ -82,6 +86,7 @@ fn fleet(order: &fleet::Order) -> Value {
         standing: standing.into(),
         link,
         items: u64::from(n) * 100,
+        until: (n == 1).then_some(NOW - std::time::Duration::from_secs(3 * 3_600)),
         unconfirmed: u64::from(n == 1) * 3,
     };
     let (since, retry_at) = (NOW - std::time::Duration::from_secs(60), NOW + std::time::Duration::from_secs(90));
@@ -101,12 +106,31 @@ fn fleet(order: &fleet::Order) -> Value {
         name: "home".into(),
         epoch: 2,
         forked: false,
+        sides: Vec::new(),
         erased: 14,
+        threshold: 2,
+        waiting: vec![fleet::Waiting {
+            id: "1a2b3c4d".into(),
+            order: "revoke old phone".into(),
+            signed: vec!["desktop".into()],
+            lacks: 1,
+            asked: true,
+        }],
         devices,
+        residencies: vec![fleet::Residency {
+            number: 2,
+            name: "study".into(),
+            homes: vec!["nas".into(), "desktop".into()],
+        }],
+        sheet: Some(fleet::Sheet {
+            id: DeviceId::from_bytes([5; 16]),
+            made_at: NOW - std::time::Duration::from_secs(86_400),
+        }),
         relays: vec![
             fleet::Relay {
                 id: DeviceId::from_bytes([7; 16]),
                 address: "relay.example.net:7843".into(),
+                key: "5e".repeat(32),
                 link: fleet::Link::Linked { since, behind: Some(0) },
                 signed_at: Some(since),
                 unsigned: 0,
@@ -114,6 +138,7 @@ fn fleet(order: &fleet::Order) -> Value {
             fleet::Relay {
                 id: DeviceId::from_bytes([8; 16]),
                 address: "192.168.1.40:7843".into(),
+                key: "5f".repeat(32),
                 link: fleet::Link::None,
                 signed_at: None,
                 unsigned: 12,
@@ -324,9 +349,17 @@ impl Answers for Fake {
             Ask::CloseSession { .. } => {
                 json!(Sessions { sessions: vec![Session { state: State::Closed { at: NOW }, ..session() }] })
             }
-            Ask::Share { with_fleet, .. } => {
-                let visibility = if with_fleet { Visibility::Fleet } else { Visibility::ThisNode };
-                json!(Sessions { sessions: vec![Session { visibility, ..session() }] })
+            Ask::Share { how, .. } => {
+                let (visibility, answers) = match how {
+                    Share::Everything => (Visibility::Fleet, Visibility::ThisNode),
+                    Share::Live { devices } if devices.is_empty() => (Visibility::ThisNode, Visibility::Fleet),
+                    Share::Live { .. } => {
+                        (Visibility::ThisNode, Visibility::Nodes(vec![DeviceId::from_bytes([9; 16])]))
+                    }
+                    Share::Within { .. } => (Visibility::Within(2), Visibility::ThisNode),
+                    Share::Nothing => (Visibility::ThisNode, Visibility::ThisNode),
+                };
+                json!(Sessions { sessions: vec![Session { visibility, answers, ..session() }] })
             }
             Ask::Fleet(order) => fleet(&order),
             Ask::Sources => json!(Sources {

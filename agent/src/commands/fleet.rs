@@ -1,5 +1,7 @@
 //! `hearth fleet` and `hearth join`: the devices that share what they captured.
 
+mod sheet;
+
 use std::io::BufRead as _;
 
 use clap::{Args, Subcommand};
@@ -7,7 +9,7 @@ use clap::{Args, Subcommand};
 use crate::{
     ask::{
         Ask, Sessions,
-        fleet::{About, Invited, Link, Member, Order, Relay, Shown},
+        fleet::{About, Invited, Link, Member, Order, Relay, Residency, Shown},
     },
     cli::{Ended, Outcome, Shell, Trouble, count, marks, when},
 };
@@ -32,13 +34,32 @@ enum Word {
     #[command(visible_alias = "show")]
     Devices,
     Create(Create),
-    /// Make a join code: eight words, good for one device and ten minutes
-    Invite,
+    Invite(Invite),
     Revoke(Revoke),
     #[command(subcommand)]
+    Admin(AdminWord),
+    #[command(subcommand)]
     Relay(RelayWord),
+    #[command(subcommand)]
+    Residency(ResidencyWord),
     /// Seal what is shared from now on under a new key
     Rotate,
+    Threshold(Threshold),
+    /// Choose what goes on when two admins changed the fleet at the same time
+    ///
+    /// Whom either side took out is out. What the other side did besides is undone: give those orders again.
+    Resolve {
+        /// The id of the side that goes on, as `hearth fleet` shows it
+        side: String,
+    },
+    /// Sign an order of another admin that waits for more
+    Approve {
+        /// Its id, as `hearth fleet` shows it
+        order: String,
+    },
+    RecoverySheet(sheet::RecoverySheet),
+    Recover(sheet::Recover),
+    Leave(Leave),
 }
 
 /// Begin a fleet with this device
@@ -51,13 +72,67 @@ struct Create {
     device: Option<String>,
 }
 
+/// Make a join code: eight words, good for one device and ten minutes
+#[derive(Debug, Args)]
+struct Invite {
+    /// A device whose place the new one takes: it is taken out of the fleet when the new one comes in
+    #[arg(long, value_name = "DEVICE")]
+    replaces: Option<String>,
+    /// What to call the new device then [default: as the one before]
+    #[arg(long = "as", value_name = "NAME", requires = "replaces")]
+    device: Option<String>,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+}
+
+/// An admin's device may change the fleet: take devices in and out
+///
+/// A fleet with one admin needs its recovery sheet when that device is lost; with two, either brings a third in.
+#[derive(Debug, Subcommand)]
+#[command(disable_help_subcommand = true)]
+enum AdminWord {
+    /// Let a device change the fleet
+    Add {
+        /// Its name or id
+        device: String,
+    },
+    /// Let a device change the fleet no more
+    Remove {
+        /// Its name or id
+        device: String,
+    },
+}
+
+/// How many admins must agree
+///
+/// On taking devices and admins out, making admins and recovery sheets, changing the key, and on this number. What one admin orders then
+/// waits until others approve it. Two or more stop a stolen admin's device from taking the fleet.
+#[derive(Debug, Args)]
+struct Threshold {
+    /// So many, up to the number of admins
+    #[arg(value_name = "ADMINS", value_parser = clap::value_parser!(u8).range(1..=16))]
+    admins: u8,
+}
+
+/// Leave the fleet with this device
+///
+/// What others captured is erased here, with its keys; what this device captured stays on it, and what it shared stays with them. An
+/// admin takes it out of the list of devices with `hearth fleet revoke`.
+#[derive(Debug, Args)]
+struct Leave {
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+}
+
 /// Take a device out of the fleet
 ///
 /// It is refused from then on, also on links that are open, and gets no new keys. What it has already it keeps; what it wrote
 /// until now stays.
 #[derive(Debug, Args)]
 struct Revoke {
-    /// Its name or id
+    /// Its name or id, or "recovery sheet"
     device: String,
     /// Do not ask
     #[arg(long)]
@@ -92,6 +167,30 @@ struct AddRelay {
     key: String,
 }
 
+/// A residency is a part of the fleet on which some things may live, and nowhere else
+///
+/// `hearth session share ID --in NAME` puts what a session captures there. Devices that are no homes of it, and relays that are not
+/// named, are not sent a byte of it. `hearth fleet` lists residencies.
+#[derive(Debug, Subcommand)]
+#[command(disable_help_subcommand = true)]
+enum ResidencyWord {
+    /// Begin one, or say anew which devices are its homes
+    ///
+    /// A device that is no home any more gets nothing that is new; what it has it keeps until it is shared otherwise.
+    Set {
+        /// What to call it, such as study
+        name: String,
+        /// Devices by name or id, and relays by address
+        #[arg(required = true, value_name = "DEVICE")]
+        homes: Vec<String>,
+    },
+    /// Take one away: what lived there lives on its own device alone
+    Remove {
+        /// Its name
+        name: String,
+    },
+}
+
 /// Come into the fleet of another device
 ///
 /// Run `hearth fleet invite` there; it shows the words and the address. Without words on the command line they are read from
@@ -112,10 +211,20 @@ impl FleetCommand {
     /// Carries it out.
     pub fn run(self, shell: &mut Shell<'_>) -> Ended {
         let order = match self.order.unwrap_or(Word::Devices) {
-            Word::Invite => return invite(shell),
+            Word::Invite(order) => return invite(shell, order),
+            Word::RecoverySheet(sheet) => return sheet.run(shell),
+            Word::Recover(recover) => return recover.run(shell),
+            Word::Threshold(Threshold { admins }) => Order::Threshold { admins },
+            Word::Resolve { side } => Order::Resolve { side },
+            Word::Approve { order } => Order::Approve { id: order },
+            Word::Leave(leave) => return leave.run(shell),
+            Word::Admin(AdminWord::Add { device }) => Order::Admin { device, is: true },
+            Word::Admin(AdminWord::Remove { device }) => Order::Admin { device, is: false },
             Word::Devices => Order::Show,
             Word::Create(create) => Order::Create { name: create.name, device: called(create.device) },
             Word::Rotate => Order::Rotate,
+            Word::Residency(ResidencyWord::Set { name, homes }) => Order::SetResidency { name, homes },
+            Word::Residency(ResidencyWord::Remove { name }) => Order::RemoveResidency { name },
             Word::Relay(RelayWord::Add(AddRelay { address, key })) => Order::AddRelay { address, key },
             Word::Relay(RelayWord::Remove { relay }) => Order::RemoveRelay { relay },
             Word::Revoke(revoke) => {
@@ -123,9 +232,7 @@ impl FleetCommand {
                     "Take {} out of the fleet? It comes back only with a new data folder.",
                     marks::plain(&revoke.device)
                 );
-                if !revoke.yes && shell.confirm(&question)? != Some(true) {
-                    return Err(Trouble::usage("nothing was changed; answer y, or add --yes"));
-                }
+                confirmed(shell, revoke.yes, &question)?;
                 Order::Revoke { device: revoke.device }
             }
         };
@@ -172,8 +279,53 @@ fn called(name: Option<String>) -> String {
         .unwrap_or_else(|| "this device".into())
 }
 
-fn invite(shell: &mut Shell<'_>) -> Ended {
-    let invited: Invited = shell.ask(Ask::Fleet(Order::Invite))?;
+fn confirmed(shell: &mut Shell<'_>, yes: bool, question: &str) -> Result<(), Trouble> {
+    if !yes && shell.confirm(question)? != Some(true) {
+        return Err(Trouble::usage("nothing was changed; answer y, or add --yes"));
+    }
+    Ok(())
+}
+
+impl Leave {
+    fn run(self, shell: &mut Shell<'_>) -> Ended {
+        let shown: Shown = shell.ask(Ask::Fleet(Order::Show))?;
+        let Some(fleet) = shown.fleet else {
+            shell.remark("this node is in no fleet");
+            return Ok(Outcome::Nothing);
+        };
+        let own = fleet.devices.iter().find(|device| device.here).map_or("this device", |device| &device.name);
+        let (own, name) = (marks::plain(own), marks::plain(&fleet.name));
+        let question = format!("Leave {name} with {own}? What the other devices captured is erased here.");
+        confirmed(shell, self.yes, &question)?;
+        let busy = shell.busy("leaving the fleet");
+        let shown: Result<Shown, Trouble> = shell.ask(Ask::Fleet(Order::Leave));
+        drop(busy);
+        let shown = shown?;
+        if shell.json {
+            shell.document(&shown)?;
+            return Ok(Outcome::Done);
+        }
+        shell.remark(format!(
+            "{own} has left {name}: what others captured is erased here, what it captured itself stays"
+        ));
+        if fleet.devices.iter().any(|device| !device.here && device.standing == "member") {
+            shell.remark(format!(
+                "the others do not know it; `hearth fleet revoke {own}` on an admin's device completes it"
+            ));
+        }
+        Ok(Outcome::Done)
+    }
+}
+
+fn invite(shell: &mut Shell<'_>, Invite { replaces, device, yes }: Invite) -> Ended {
+    let before = replaces.as_deref().map(marks::plain);
+    if let Some(before) = &before {
+        let question = format!(
+            "When the new device joins, {before} is taken out of the fleet; it comes back only with a new data folder. Make the code?"
+        );
+        confirmed(shell, yes, &question)?;
+    }
+    let invited: Invited = shell.ask(Ask::Fleet(Order::Invite { replaces, device }))?;
     if shell.json {
         shell.document(&invited)?;
         return Ok(Outcome::Done);
@@ -193,6 +345,10 @@ fn invite(shell: &mut Shell<'_>) -> Ended {
     }
     let until = when::clock(invited.until, shell.world.now, &shell.world.zone);
     shell.remark(format!("good for one device, until {until}; whoever knows the words may come in"));
+    if let Some(before) = before {
+        shell
+            .remark(format!("the device that joins takes the place of {before}, which is taken out of the fleet then"));
+    }
     Ok(Outcome::Done)
 }
 
@@ -231,11 +387,33 @@ fn show(shell: &mut Shell<'_>, shown: &Shown) -> Result<(), Trouble> {
         shell.line("")?;
         super::table(shell, &["RELAY", "HAS SIGNED", "LINK"], &rows)?;
     }
+    if !fleet.residencies.is_empty() {
+        let row = |it: &Residency| vec![marks::plain(&it.name), marks::plain(&it.homes.join(", "))];
+        let rows: Vec<Vec<String>> = fleet.residencies.iter().map(row).collect();
+        shell.line("")?;
+        super::table(shell, &["RESIDENCY", "HOMES"], &rows)?;
+    }
     if let Some(broker) = &fleet.broker {
         shell.line("")?;
         for line in marks::lines(&format!("broker {}: {}", broker.address, broker.state), shell.width(), 4) {
             shell.line(line)?;
         }
+    }
+    for order in &fleet.waiting {
+        let lacks = count(order.lacks as u64, "more admin", "more admins");
+        let mut said = format!("waits for {lacks}: {}", marks::plain(&order.order));
+        if order.asked {
+            said += &format!(" · `hearth fleet approve {}`", order.id);
+        }
+        shell.line("")?;
+        for line in marks::lines(&said, shell.width(), 4) {
+            shell.line(line)?;
+        }
+    }
+    if let Some(sheet) = &fleet.sheet {
+        let made = when::clock(sheet.made_at, shell.world.now, &shell.world.zone);
+        shell.line("")?;
+        shell.line(format!("recovery sheet made at {made}"))?;
     }
     let owing: Vec<&Member> = fleet.devices.iter().filter(|device| device.unconfirmed > 0).collect();
     if fleet.erased > 0 {
@@ -256,8 +434,12 @@ fn show(shell: &mut Shell<'_>, shown: &Shown) -> Result<(), Trouble> {
     }
     if let About { forked: true, .. } = fleet {
         shell.notice(
-            "two admins changed the fleet at the same time, and it stands still until they agree; revoking still works",
+            "two admins changed the fleet at the same time, and it stands still until one chooses what goes on; revoking still works",
         );
+        for side in &fleet.sides {
+            let (by, orders) = (marks::plain(&side.by.join(", ")), marks::plain(&side.orders));
+            shell.remark(format!("{by} did: {orders} · `hearth fleet resolve {}`", side.id));
+        }
     }
     Ok(())
 }
@@ -274,6 +456,12 @@ fn row(shell: &Shell<'_>, device: &Member) -> Vec<String> {
         "revoked" => "taken out of the fleet".into(),
         "expired" => "its time in the fleet is over".into(),
         _ => standing(shell, &device.link),
+    };
+    let link = match device.until {
+        Some(until) => {
+            format!("{link}; its data until {}", when::clock(until, shell.world.now, &shell.world.zone))
+        }
+        None => link,
     };
     vec![marks::plain(&name), crate::cli::grouped(device.items), marks::plain(&link)]
 }

@@ -1,19 +1,27 @@
 //! `hearth search`: one query for a person, or a file of them for a judge.
 
-use std::path::PathBuf;
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use clap::Args;
 use hearth_core::SessionId;
 
 use super::{by_class, trec};
 use crate::{
-    ask::{Ask, Filter, Found, Hit, Mode, Query},
+    ask::{
+        Ask, Filter, Found, Hit, Mode, Query,
+        fleet::{Link, Order, Shown, Woken},
+    },
     cli::{Ended, Outcome, Shell, Trouble, marks, when},
+    fleet::waking,
 };
 
 /// Find what was captured, by meaning and by word
 ///
-/// Answers come from this machine alone; nothing is sent anywhere. Ends with 3 when nothing was found.
+/// Answers come from this machine, and from devices of its fleet that are awake and let it find what they keep to themselves; the query goes
+/// to no one else, and with --here to nobody. Ends with 3 when nothing was found.
 #[derive(Debug, Args)]
 pub struct Search {
     /// What to look for
@@ -43,11 +51,19 @@ pub struct Search {
     /// Only what changed before
     #[arg(long, value_name = "WHEN")]
     before: Option<when::When>,
+    /// Only on this machine: other devices of the fleet are not asked
+    #[arg(long)]
+    here: bool,
+    /// Wake the devices that sleep, and show what they have, too, once they are there
+    ///
+    /// What is here is shown at once. Waking needs Wake-on-LAN to be on in the device's firmware and system, and takes up to three minutes.
+    #[arg(long, conflicts_with = "here")]
+    wake: bool,
     /// Show what each score is made of and where each hit comes from
     #[arg(long)]
     explain: bool,
     /// Answer every query of a file with one {"id","text"} a line
-    #[arg(long, value_name = "FILE.jsonl", requires = "run", conflicts_with_all = ["source", "path", "format", "session", "after", "before", "explain"])]
+    #[arg(long, value_name = "FILE.jsonl", requires = "run", conflicts_with_all = ["source", "path", "format", "session", "after", "before", "here", "wake", "explain"])]
     batch: Option<PathBuf>,
     /// Where to write the batch's results, in TREC run form
     #[arg(long, value_name = "OUT.trec", requires = "batch")]
@@ -82,21 +98,77 @@ impl Search {
                 after: self.after.map(|when| when.moment(now, &zone)),
                 before: self.before.map(|when| when.moment(now, &zone)),
             },
+            here: self.here,
         };
-        let found: Found = shell.ask(Ask::Search(query))?;
+        let mut found: Found = shell.ask(Ask::Search(query.clone()))?;
+        if self.wake {
+            if !shell.json {
+                list(shell, &found, self.explain)?;
+            }
+            if !wake(shell)? && !shell.json {
+                return Ok(outcome(&found));
+            }
+            found = shell.ask(Ask::Search(query))?;
+        }
         if shell.json {
             shell.document(&found)?;
         } else {
-            for (rank, hit) in found.hits.iter().enumerate() {
-                if rank > 0 {
-                    shell.line("")?;
-                }
-                show(shell, rank + 1, hit, self.explain)?;
-            }
-            summary(shell, &found);
+            list(shell, &found, self.explain)?;
         }
-        Ok(if found.hits.is_empty() { Outcome::Nothing } else { Outcome::Done })
+        Ok(outcome(&found))
     }
+}
+
+const fn outcome(found: &Found) -> Outcome {
+    if found.hits.is_empty() { Outcome::Nothing } else { Outcome::Done }
+}
+
+fn list(shell: &mut Shell<'_>, found: &Found, explain: bool) -> std::io::Result<()> {
+    for (rank, hit) in found.hits.iter().enumerate() {
+        if rank > 0 {
+            shell.line("")?;
+        }
+        show(shell, rank + 1, hit, explain)?;
+    }
+    summary(shell, found);
+    Ok(())
+}
+
+/// How often is looked who is awake.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// Wakes who sleeps and waits for them; says whether anybody came.
+fn wake(shell: &mut Shell<'_>) -> Result<bool, Trouble> {
+    let woken: Woken = shell.ask(Ask::Fleet(Order::Wake))?;
+    let mut waited_for = Vec::new();
+    for device in woken.devices {
+        let name = marks::plain(&device.name);
+        match device.refused {
+            Some(why) => shell.notice(&format!("{name} is not woken: {why}")),
+            None => {
+                shell.remark(format!("waking {name}: {}", waking::price(device.took_ms)));
+                waited_for.push((device.id, name));
+            }
+        }
+    }
+    let (begun, all) = (Instant::now(), waited_for.len());
+    let busy = shell.busy("waiting for them to wake");
+    while !waited_for.is_empty() && begun.elapsed() < waking::WAKE_MAX {
+        std::thread::sleep(LOOK_EVERY);
+        let shown: Shown = shell.ask(Ask::Fleet(Order::Show))?;
+        let devices = shown.fleet.map(|fleet| fleet.devices).unwrap_or_default();
+        // It has greeted once it is known how far behind it is.
+        let is_awake =
+            |id| devices.iter().any(|it| it.id == id && matches!(it.link, Link::Linked { behind: Some(_), .. }));
+        waited_for.retain(|(id, _)| !is_awake(*id));
+    }
+    drop(busy);
+    for (_, name) in &waited_for {
+        shell.notice(&format!(
+            "{name} did not wake within three minutes; is Wake-on-LAN on in its firmware and system?"
+        ));
+    }
+    Ok(waited_for.len() < all)
 }
 
 fn show(shell: &mut Shell<'_>, rank: usize, hit: &Hit, explain: bool) -> std::io::Result<()> {

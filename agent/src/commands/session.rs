@@ -9,7 +9,7 @@ use hearth_core::{
 };
 
 use crate::{
-    ask::{Ask, Failure, FailureKind, NewSession, Sessions},
+    ask::{Ask, Failure, FailureKind, NewSession, Sessions, Share as With},
     cli::{Ended, Outcome, Shell, count, marks, when},
     config::Span,
 };
@@ -30,10 +30,9 @@ enum Order {
     List,
     Open(Open),
     Close(Close),
-    /// Give what a session captures, and has captured, to the fleet
     Share(Share),
     /// Keep what a session captures on this node, and erase what it captured from the other devices
-    Unshare(Share),
+    Unshare(Which),
 }
 
 /// Open a session
@@ -73,9 +72,28 @@ struct Close {
     session: SessionId,
 }
 
-/// Which sessions.
+/// Give what a session captures, and has captured, to the fleet
+///
+/// Every device then has it, and finds it while this one sleeps. With --live it stays here, and is erased from devices that have it: they
+/// find it only while this one is awake and linked, and keep nothing.
 #[derive(Debug, Args)]
 struct Share {
+    #[command(flatten)]
+    which: Which,
+    /// Give it to the homes of this residency alone; `hearth fleet residency` makes one
+    #[arg(long = "in", value_name = "RESIDENCY", conflicts_with = "live")]
+    within: Option<String>,
+    /// Keep it on this node, and let other devices find it while this one is awake
+    #[arg(long)]
+    live: bool,
+    /// Only this device, by its name or id; may be repeated
+    #[arg(long = "with", value_name = "DEVICE", requires = "live")]
+    devices: Vec<String>,
+}
+
+/// Which sessions.
+#[derive(Debug, Args)]
+struct Which {
     /// Which
     #[arg(value_name = "ID", required_unless_present = "all")]
     session: Option<SessionId>,
@@ -115,8 +133,16 @@ impl SessionCommand {
             Order::List => Ask::Sessions,
             Order::Open(open) => Ask::OpenSession(open.session(shell)?),
             Order::Close(close) => Ask::CloseSession { session: close.session },
-            Order::Share(share) => Ask::Share { session: share.session, with_fleet: true },
-            Order::Unshare(share) => Ask::Share { session: share.session, with_fleet: false },
+            Order::Share(Share { which, within: Some(residency), .. }) => {
+                Ask::Share { session: which.session, how: With::Within { residency } }
+            }
+            Order::Share(Share { which, live: false, .. }) => {
+                Ask::Share { session: which.session, how: With::Everything }
+            }
+            Order::Share(Share { which, devices, .. }) => {
+                Ask::Share { session: which.session, how: With::Live { devices } }
+            }
+            Order::Unshare(which) => Ask::Share { session: which.session, how: With::Nothing },
         };
         let changes = matches!(ask, Ask::Share { .. });
         let sessions: Sessions = shell.ask_watched("sharing", ask)?;
@@ -228,10 +254,16 @@ fn terms(shell: &Shell<'_>, session: &Session) -> String {
         session::Class::Private => "private",
         session::Class::Secret => "secret",
     };
-    let home = match &session.visibility {
-        session::Visibility::ThisNode => "",
-        session::Visibility::Nodes(_) => " · on some devices of the fleet",
-        session::Visibility::Fleet => " · for the whole fleet",
+    let home = match (&session.visibility, &session.answers) {
+        (session::Visibility::Fleet, _) => " · for the whole fleet".into(),
+        (session::Visibility::Nodes(_) | session::Visibility::Within(_), _) => {
+            " · for a part of the fleet (`hearth fleet` names it)".into()
+        }
+        (_, session::Visibility::ThisNode | session::Visibility::Within(_)) => String::new(),
+        (_, session::Visibility::Fleet) => " · found by the fleet while this device is awake".into(),
+        (_, session::Visibility::Nodes(devices)) => {
+            format!(" · found by {} while this one is awake", count(devices.len() as u64, "device", "devices"))
+        }
     };
     format!("{class}{home} · opened {} · {ends} · {kept}", when::date(session.opened_at, zone))
 }

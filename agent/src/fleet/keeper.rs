@@ -70,6 +70,20 @@ impl Keeper for Shared {
         }
     }
 
+    fn answer(&self, peer: &DeviceId, question: &[u8]) -> Vec<u8> {
+        self.answer_live(peer, question)
+    }
+
+    fn waiting(&self) -> Vec<u8> {
+        self.membership().map(|membership| membership.waiting_to_send()).unwrap_or_default()
+    }
+
+    fn take_waiting(&self, orders: &[u8]) {
+        if let Err(error) = self.take_orders(orders) {
+            warn!(%error, "what waits for more admins could not be kept; it comes again");
+        }
+    }
+
     fn settle(&self) {
         if let Err(error) = self.commit_received_words().and_then(|()| self.state_reached()) {
             warn!(%error, "what came is not yet findable by word; the next start catches up");
@@ -123,6 +137,10 @@ fn tell(node: &Shared, peer: &DeviceId, told: Told) {
         Told::Misplaced { log, residency } => {
             warn!(author = %log.author, residency, "the other side sent what may not live here; it was not taken");
         }
+        Told::Declined(_) => node.notice(&format!(
+            "{} takes nothing more of a log of this node, so that waits here; its own notices say why",
+            name(peer)
+        )),
         Told::Broken(log) => node.notice(&format!(
             "the log of {} does not hang together as it comes from {}, so it is not taken from there",
             name(&log.author),

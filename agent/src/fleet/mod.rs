@@ -3,10 +3,14 @@
 //! [`run`] holds one link, sends a [`StatusReport`] each interval, and connects again by itself for as long as the daemon lives. It sends
 //! health and counts and nothing else; it never holds up the daemon, and the daemon works the same without it.
 
+mod asking;
+mod beacon;
 pub(crate) mod broker;
 mod keeper;
 pub(crate) mod peers;
+pub(crate) mod recovering;
 pub mod sampler;
+pub(crate) mod waking;
 
 use std::{
     fmt,

@@ -4,7 +4,7 @@
 //! stranger gets a word in only while a join code is open, and then only the request that proves it knows the code.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     net::{IpAddr, SocketAddr},
     sync::{
         Arc, Mutex,
@@ -23,19 +23,19 @@ use hearth_core::{
     sync::Grown,
 };
 use hearth_link::{
-    Broker, Close, Connector, Identity, Lan, Limits, Link, LinkError, Listener, Mqtt, Protocol, Receiving, Sending,
-    Trust, VerifyingKey,
-    session::{self, Ended, Progress, Session, letters},
+    Broker, Close, Connector, Identity, Limits, Link, LinkError, Listener, Mqtt, Protocol, Receiving, Sending, Trust,
+    VerifyingKey,
+    session::{self, Ended, Progress, Question, Session, letters},
 };
 use tokio::{
-    sync::{Notify, Semaphore},
+    sync::{Notify, Semaphore, mpsc},
     task::JoinSet,
     time::{Instant, sleep},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::{address_of, backoff, entropy};
+use super::{address_of, backoff, beacon::Beacon, entropy};
 use crate::node::{FleetError, Membership, Shared, lock, name_of, now, wrap_secret};
 
 /// Two nodes that dial each other at once agree within this time on which of the two links stays.
@@ -50,6 +50,8 @@ const BIND_AGAIN: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// How long good-byes may take.
 const FAREWELL: Duration = Duration::from_secs(3);
+/// Questions that wait for a link to take them.
+const QUESTIONS: usize = 4;
 /// Strangers that may speak at once while a join code is open, and what they may say.
 const STRANGERS_MAX: usize = 8;
 const REQUEST_MAX: usize = 1_024;
@@ -79,8 +81,8 @@ pub(crate) struct Meeting {
 
 /// The other nodes, as this one knows them.
 pub(crate) struct Peers {
-    node: Arc<Shared>,
-    invite: Mutex<Option<Invite>>,
+    pub(super) node: Arc<Shared>,
+    invite: Mutex<Option<Invited>>,
     known: Mutex<BTreeMap<DeviceId, Known>>,
     port: AtomicU16,
     changed: Notify,
@@ -92,6 +94,13 @@ pub(crate) struct Peers {
     strangers: Arc<Semaphore>,
     /// Calls of what was heard that may be under way at once.
     calls: Arc<Semaphore>,
+}
+
+/// A join code, and what it is for besides letting a device in.
+struct Invited {
+    invite: Invite,
+    /// The device that goes when the new one comes, and what the new one is called.
+    replaces: Option<(DeviceId, String)>,
 }
 
 /// How it stands with one other node.
@@ -116,6 +125,8 @@ struct Linked {
     stop: CancellationToken,
     number: u64,
     progress: Arc<Progress>,
+    /// Questions of this node's people go there.
+    questions: mpsc::Sender<Question>,
 }
 
 /// Whom to call.
@@ -220,12 +231,12 @@ impl Peers {
         })
     }
 
-    /// Makes a join code, in place of the one before.
-    pub(crate) fn invite(&self) -> (JoinCode, Moment) {
+    /// Makes a join code, in place of the one before; whoever comes in by it may take another's place and be called so.
+    pub(crate) fn invite(&self, replaces: Option<(DeviceId, String)>) -> (JoinCode, Moment) {
         let answers = self.node.identity.signing.verifying_key().to_bytes();
         let invite = Invite::issue(answers, hearth_store::entropy(), now());
         let (code, until) = (invite.code().clone(), invite.poll_timeout().unwrap_or_else(now));
-        *lock(&self.invite) = Some(invite);
+        *lock(&self.invite) = Some(Invited { invite, replaces });
         (code, until)
     }
 
@@ -247,7 +258,7 @@ impl Peers {
     }
 
     fn is_inviting(&self) -> bool {
-        lock(&self.invite).as_ref().is_some_and(|invite| invite.poll_timeout().is_some_and(|until| now() < until))
+        lock(&self.invite).as_ref().is_some_and(|open| open.invite.poll_timeout().is_some_and(|until| now() < until))
     }
 
     fn is_member(&self, key: &VerifyingKey) -> bool {
@@ -332,6 +343,7 @@ impl Peers {
         device: DeviceId,
         Opened { dialed, found, by_broker }: Opened,
         stop: &CancellationToken,
+        questions: mpsc::Sender<Question>,
     ) -> Option<(CancellationToken, u64, Arc<Progress>)> {
         let mut known = lock(&self.known);
         let known = known.entry(device).or_default();
@@ -354,6 +366,7 @@ impl Peers {
             stop: stop.clone(),
             number,
             progress: Arc::clone(&progress),
+            questions,
         });
         Some((stop, number, progress))
     }
@@ -393,18 +406,21 @@ impl Peers {
     async fn talk(self: Arc<Self>, met: Met, daemon: CancellationToken) {
         let Met { device, key, remote, halves, first, opened } = met;
         let peer = self.spiffe(device);
-        let Some((stop, number, progress)) = self.enter(device, opened, &daemon) else {
+        let (line, questions) = mpsc::channel(QUESTIONS);
+        let Some((stop, number, progress)) = self.enter(device, opened, &daemon, line) else {
             return halves.0.close(Close::Replaced);
         };
         info!(peer, "linked to another node");
+        self.get_to_know(device);
         let session = Session {
             keeper: Arc::clone(&self.node),
             peer: device,
             peer_key: key,
             port: self.port.load(Ordering::SeqCst),
             stop,
-            progress,
+            progress: Arc::clone(&progress),
             budget: None,
+            questions: Some(questions),
         };
         let news = self.node.listen();
         let peers = Arc::clone(&self);
@@ -419,7 +435,49 @@ impl Peers {
             ended => why(&ended),
         };
         info!(peer, reason, "the link to another node ended");
+        self.note_met(device, &progress).await;
         self.leave(device, Some(number), reason);
+    }
+
+    /// Notes until when everything that a member wrote is here, when nothing was on its way as the link ended.
+    async fn note_met(&self, device: DeviceId, progress: &Progress) {
+        let (heard, idle) = (progress.heard.load(Ordering::SeqCst), progress.idle.load(Ordering::SeqCst));
+        if heard == 0 || !idle || self.is_relay(&device) {
+            return;
+        }
+        let node = Arc::clone(&self.node);
+        let noted = tokio::task::spawn_blocking(move || node.note_met(&device, Moment::from_millis(heard))).await;
+        if let Ok(Err(error)) = noted {
+            debug!(%error, "when a member was last met could not be noted");
+        }
+    }
+
+    /// Calls a member that is not linked without waiting longer.
+    pub(super) fn call_soon(&self, device: DeviceId) {
+        if let Some(known) = lock(&self.known).get_mut(&device) {
+            known.waiting = None;
+        }
+        self.changed.notify_one();
+    }
+
+    pub(super) fn node(&self) -> &Arc<Shared> {
+        &self.node
+    }
+
+    /// Who is linked, relays among them.
+    pub(super) fn linked(&self) -> HashSet<DeviceId> {
+        let known = lock(&self.known);
+        known.iter().filter(|(_, known)| known.linked.is_some()).map(|(device, _)| *device).collect()
+    }
+
+    /// Where questions to members go that are linked.
+    pub(super) fn lines(&self) -> BTreeMap<DeviceId, mpsc::Sender<Question>> {
+        let known = lock(&self.known);
+        let linked =
+            known.iter().filter_map(|(device, known)| Some((*device, known.linked.as_ref()?.questions.clone())));
+        let linked: BTreeMap<_, _> = linked.collect();
+        drop(known);
+        linked.into_iter().filter(|(device, _)| !self.is_relay(device)).collect()
     }
 
     async fn dial(self: Arc<Self>, callee: Callee, permit: Arc<Permit>, stop: CancellationToken) {
@@ -579,7 +637,7 @@ impl Peers {
             Err(_) if is_member => None,
             Err(_) => return link.finish(Close::Busy).await,
         };
-        let channel = link.channel();
+        let (channel, is_sheet) = (link.channel(), self.is_sheet(link.peer()));
         let mut met = Met::new(link, false, false);
         if !is_member {
             met.halves.1.limit(REQUEST_MAX, REQUEST_TIME);
@@ -600,6 +658,10 @@ impl Peers {
                 met.first = Some(letter);
                 self.talk(met, stop).await;
             }
+            Ok(Letter::Known { .. }) if is_sheet => tokio::select! {
+                () = stop.cancelled() => {}
+                () = self.answer_sheet(&met.key, met.halves) => {}
+            },
             _ => met.halves.0.close(Close::NotTrusted),
         }
     }
@@ -626,13 +688,24 @@ impl Peers {
     /// Decides about a request, and adds the device to the fleet.
     fn admit(&self, request: &[u8], channel: &[u8], key: &[u8; 32]) -> Result<Welcome, String> {
         let request = JoinRequest::decode(request).map_err(|error| error.to_string())?;
-        let device = {
-            let mut invite = lock(&self.invite);
-            let invite = invite.as_mut().ok_or("no join code is open here; make one with `hearth fleet invite`")?;
-            invite.handle(now(), &request, channel).map_err(|error| error.to_string())?
+        let (mut device, replaces) = {
+            let mut open = lock(&self.invite);
+            let open = open.as_mut().ok_or("no join code is open here; make one with `hearth fleet invite`")?;
+            let device = open.invite.handle(now(), &request, channel).map_err(|error| error.to_string())?;
+            (device, open.replaces.clone())
         };
         if device.key != *key {
             return Err("the request names another key than the link; update hearth on the device that joins".into());
+        }
+        if let Some((before, name)) = replaces {
+            let was = name_of(self.node.membership().as_deref(), &before);
+            device.name.clone_from(&name);
+            let welcome = self.node.replace_device(&device, before).map_err(|error| error.to_string())?;
+            self.node.notice(&format!(
+                "{name} joined the fleet in the place of {was} ({before}), which was taken out; if that was not you, `hearth fleet revoke` \
+                 takes out the new one"
+            ));
+            return Ok(welcome);
         }
         let name = device.name.clone();
         let welcome = self.node.add_device(&device).map_err(|error| error.to_string())?;
@@ -682,7 +755,9 @@ const NOT_TAKEN: &str = "the relay does not take this device: it is not in the f
 fn why(ended: &Ended) -> String {
     match ended {
         Ended::Link(LinkError::Closed(Close::NotTrusted) | LinkError::Refused(_)) => {
-            "that device says that this one is not in the fleet any more; ask who looks after the fleet".into()
+            "that device says that this one is not in the fleet any more; ask who looks after the fleet. `hearth fleet leave` erases here \
+             what others shared, and then this device may come into another fleet"
+                .into()
         }
         Ended::Link(LinkError::Stranger) => {
             "what answers there is another device; it may have a new address, and is found when it calls".into()
@@ -717,8 +792,10 @@ pub(crate) async fn run(peers: Arc<Peers>, meeting: Meeting) {
             beacon = Beacon::new(port);
         }
         let membership = peers.node.membership();
-        if let Some(membership) = &membership {
-            beacon.show(membership);
+        match &membership {
+            Some(membership) => beacon.show(membership),
+            // It has left; it shows itself again in its next fleet.
+            None => beacon.hide(),
         }
         let (due, next) = peers.due();
         for member in due {
@@ -757,7 +834,7 @@ pub(crate) async fn run(peers: Arc<Peers>, meeting: Meeting) {
 fn open_door(peers: &Arc<Peers>, listen: SocketAddr) -> Option<Listener> {
     let trust = {
         let peers = Arc::clone(peers);
-        Trust::by(move |key| peers.is_member(key) || peers.is_inviting())
+        Trust::by(move |key| peers.is_member(key) || peers.is_inviting() || peers.is_sheet(key))
     };
     match Listener::bind(listen, &peers.identity(), trust, &[Protocol::Fleet], Limits::default()) {
         Ok(door) => {
@@ -785,58 +862,4 @@ const fn is_near(ip: IpAddr) -> bool {
         IpAddr::V4(ip) => ip.is_private() || ip.is_link_local(),
         IpAddr::V6(ip) => ip.is_unique_local(),
     }
-}
-
-/// This node on the local network: it shows the fleet's tag of the day under a name of the moment, and hears others that do.
-struct Beacon {
-    lan: Option<Lan>,
-    port: u16,
-    /// What is shown.
-    shown: Option<[u8; 16]>,
-}
-
-impl Beacon {
-    fn new(port: Option<u16>) -> Self {
-        let lan = port.map(|_| Lan::open()).and_then(|lan| {
-            lan.map_err(|error| warn!(%error, "nodes on the local network are not found; those whose addresses are known are called")).ok()
-        });
-        Self { lan, port: port.unwrap_or_default(), shown: None }
-    }
-
-    /// Shows what is to be shown today.
-    fn show(&mut self, membership: &Membership) {
-        let tag = membership.lan_tag(day());
-        let Some(lan) = self.lan.as_mut().filter(|_| tag != self.shown) else { return };
-        if let Some(tag) = tag
-            && let Err(error) = lan.announce(hearth_store::entropy(), tag, self.port)
-        {
-            warn!(%error, "this node cannot be found on the local network");
-        }
-        self.shown = tag;
-    }
-
-    /// Waits for another node of the fleet.
-    async fn hears(&mut self, membership: Option<&Membership>) -> Vec<SocketAddr> {
-        loop {
-            let Some(lan) = &mut self.lan else { return std::future::pending().await };
-            match lan.heard().await {
-                Some(heard) if membership.is_some_and(|known| known.knows_lan_tag(&heard.tag, day())) => {
-                    return heard.addresses;
-                }
-                Some(_) => {}
-                None => self.lan = None,
-            }
-        }
-    }
-
-    async fn end(self) {
-        if let Some(lan) = self.lan {
-            lan.close().await;
-        }
-    }
-}
-
-/// Whole days since 1970 by this node's clock.
-fn day() -> u64 {
-    now().as_millis() / 86_400_000
 }

@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     Node, NodeError,
-    find::{public_chunk, public_item},
+    find::public_item,
     fleet,
     forget::ForgetError,
     intake::{Read, Ticket, Work, skip},
@@ -27,7 +27,7 @@ use super::{
 use crate::{
     ask::{
         Answers, Ask, Audited, Check, Checked, Exported, Failure, FailureKind, Held, Hold, Indexed, NewSession,
-        Sessions, Shown, SourceState, Sources, Status, Why,
+        Sessions, Share, Shown, SourceState, Sources, Status, Why,
     },
     capture::{Captured, Fingerprint, Format, display_name, path_name},
     cli::{bytes, count},
@@ -53,7 +53,7 @@ impl From<NodeError> for Failure {
 }
 
 /// An error and what is behind it, as one line.
-pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
     let mut message = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -82,7 +82,13 @@ impl Answers for Node {
     fn answer(&self, ask: Ask) -> Result<Value, Failure> {
         match ask {
             Ask::Status => json(&self.status()?),
-            Ask::Search(query) => json(&self.shared.find(&query)?),
+            Ask::Search(query) => {
+                let mut found = self.shared.find(&query)?;
+                if !query.here {
+                    found.missing.extend(self.shared.unasked());
+                }
+                json(&found)
+            }
             Ask::SearchBatch { queries, limit, mode } => json(&self.shared.find_batch(&queries, limit, mode)?),
             Ask::Show { id } => json(&self.show(&id)?),
             Ask::Index { paths, again } => json(&self.index(&paths, again)?),
@@ -94,7 +100,7 @@ impl Answers for Node {
             Ask::Sessions => json(&Sessions { sessions: self.shared.gate().sessions().cloned().collect() }),
             Ask::OpenSession(terms) => json(&Sessions { sessions: vec![self.open_session(&terms)?] }),
             Ask::CloseSession { session } => json(&self.close_session(session)?),
-            Ask::Share { session, with_fleet } => json(&self.share(session, with_fleet)?),
+            Ask::Share { session, how } => json(&self.share(session, how)?),
             Ask::Fleet(order) => fleet::answer(&self.shared, order),
             Ask::Sources => json(&self.list_sources()?),
             Ask::Audit { last } => {
@@ -171,15 +177,7 @@ impl Node {
 
     fn show(&self, id: &str) -> Result<Shown, Failure> {
         let item = self.shared.item_called(id)?.ok_or_else(no_such_item)?;
-        let record = self.shared.document(item.document)?.ok_or_else(no_such_item)?;
-        let body = self.shared.body(item.document, &record)?;
-        let open = (item.meta.source == "files" && item.node.is_none()).then(|| path_of(&item.meta.name));
-        Ok(Shown {
-            text: body.text().to_owned(),
-            chunks: body.passages.iter().map(|passage| public_chunk(&self.shared, &item, &body, passage)).collect(),
-            item: public_item(&self.shared, &item),
-            open,
-        })
+        self.shared.shown(&item)?.ok_or_else(no_such_item)
     }
 
     fn index(&self, paths: &[PathBuf], again: bool) -> Result<Indexed, Failure> {
@@ -511,6 +509,7 @@ impl Node {
             opened_at: at,
             expires_at: terms.for_ms.map(|ms| at + Duration::from_millis(ms)),
             state: session::State::Open,
+            answers: session::Visibility::ThisNode,
         };
         self.shared.change_gate(|gate| gate.put(session.clone()))?;
         self.shared.audit(audit::Event::SessionOpened { session: session.id })?;
@@ -518,39 +517,78 @@ impl Node {
         Ok(session)
     }
 
-    /// Gives sessions to the fleet, or takes them back, with all that they captured.
-    fn share(&self, session: Option<SessionId>, with_fleet: bool) -> Result<Sessions, Failure> {
-        if with_fleet && self.shared.membership().is_none() {
+    /// Gives sessions to the fleet, lets its devices find what is in them, or neither; with all that they captured.
+    fn share(&self, session: Option<SessionId>, how: Share) -> Result<Sessions, Failure> {
+        let membership = self.shared.membership();
+        if membership.is_none() && how != Share::Nothing {
             return Err(super::FleetError::None.into());
         }
-        let visibility = if with_fleet { session::Visibility::Fleet } else { session::Visibility::ThisNode };
+        let (visibility, answers) = match how {
+            Share::Everything => (session::Visibility::Fleet, session::Visibility::ThisNode),
+            Share::Nothing => (session::Visibility::ThisNode, session::Visibility::ThisNode),
+            Share::Within { residency } => {
+                let number = self.residency_called(&residency)?;
+                (session::Visibility::Within(number), session::Visibility::ThisNode)
+            }
+            Share::Live { devices } if devices.is_empty() => {
+                (session::Visibility::ThisNode, session::Visibility::Fleet)
+            }
+            Share::Live { devices } => {
+                let devices: Result<Vec<_>, _> =
+                    devices.iter().map(|it| fleet::device_called(&self.shared, it)).collect();
+                (session::Visibility::ThisNode, session::Visibility::Nodes(devices?))
+            }
+        };
+        let shares = visibility != session::Visibility::ThisNode || answers != session::Visibility::ThisNode;
         let known: Vec<session::Session> = self.shared.gate().sessions().cloned().collect();
         let meant: Vec<session::Session> = match session {
             Some(id) => vec![known.into_iter().find(|session| session.id == id).ok_or_else(no_such_session)?],
             None => known.into_iter().filter(|session| session.class != session::Class::Secret).collect(),
         };
-        if with_fleet && meant.iter().any(|session| session.class == session::Class::Secret) {
+        if shares && meant.iter().any(|session| session.class == session::Class::Secret) {
             return Err(Failure::new(
                 FailureKind::Denied,
                 "a secret session stays on its node; open another one for what the fleet may have",
             ));
         }
+        let (is_kept, is_all) = (visibility == session::Visibility::ThisNode, visibility == session::Visibility::Fleet);
         let taken_back: Vec<SessionId> =
-            if with_fleet { Vec::new() } else { meant.iter().map(|session| session.id).collect() };
+            if !is_all { meant.iter().map(|session| session.id).collect() } else { Vec::new() };
         let changed: Vec<session::Session> = meant
             .into_iter()
-            .filter(|session| session.visibility != visibility)
-            .map(|session| session::Session { visibility: visibility.clone(), ..session })
+            .filter(|session| (&session.visibility, &session.answers) != (&visibility, &answers))
+            .map(|session| session::Session { visibility: visibility.clone(), answers: answers.clone(), ..session })
             .collect();
         for session in &changed {
             self.shared.change_gate(|gate| gate.put(session.clone()))?;
-            self.shared.audit(audit::Event::SessionState {
-                session: session.id,
-                state: if with_fleet { "shared with the fleet" } else { "kept on this node" }.into(),
-            })?;
+            let state = match (is_kept, &session.answers) {
+                (false, _) if is_all => "shared with the fleet",
+                (false, _) => "shared with a part of the fleet",
+                (true, session::Visibility::ThisNode) => "kept on this node",
+                (true, _) => "kept on this node, found by others while it is awake",
+            };
+            self.shared.audit(audit::Event::SessionState { session: session.id, state: state.into() })?;
         }
         self.shared.settle_homes(&taken_back)?;
         Ok(Sessions { sessions: changed })
+    }
+
+    /// The number of a residency of which this node is a home.
+    fn residency_called(&self, name: &str) -> Result<u16, Failure> {
+        let membership = self.shared.membership().ok_or(super::FleetError::None)?;
+        let policy = membership.fleet.policy().1;
+        let number = policy.called(name).ok_or_else(|| {
+            Failure::new(
+                FailureKind::NotFound,
+                "the fleet has no residency of this name; `hearth fleet` shows them, and an admin makes one with `hearth fleet residency set`",
+            )
+        })?;
+        let homes = policy.residency(number).map(|residency| &residency.homes);
+        if homes.is_some_and(|homes| homes.contains(&self.shared.identity.device)) {
+            return Ok(number);
+        }
+        let message = "this device is no home of that residency, and what it captures lives here first; an admin adds it with `hearth fleet residency set`";
+        Err(Failure::new(FailureKind::Denied, message))
     }
 
     fn close_session(&self, id: SessionId) -> Result<Sessions, Failure> {
@@ -702,7 +740,7 @@ impl super::Shared {
     }
 }
 
-fn path_of(name: &[u8]) -> PathBuf {
+pub(super) fn path_of(name: &[u8]) -> PathBuf {
     use std::os::unix::ffi::OsStrExt;
     PathBuf::from(std::ffi::OsStr::from_bytes(name))
 }

@@ -12,14 +12,17 @@ use std::{
 };
 
 use hearth_core::{
-    DeviceId, DocumentId, Moment, SessionId, SpaceId,
+    DeviceId, DocumentId, ItemId, Moment, SessionId, SpaceId,
     delta::Kind,
     fleet::{
         FleetId,
         chain::Fleet,
         epoch::{Document, KeyRecord},
         invite::Welcome,
-        link::{Action, Device, Last, Relay},
+        link::{Action, Device, ENDS_MAX, Last, Relay},
+        policy::{BadResidency, Policy},
+        sheet::NotTheSheet,
+        trust::ANYWHERE,
     },
     job,
     segment::{Chain, Segment},
@@ -57,8 +60,19 @@ pub(crate) enum FleetError {
     None,
     #[error("this node is in the fleet `{0}` already, and a node has one fleet")]
     InOne(String),
-    #[error("only an admin of the fleet may do this; do it on the device that created the fleet")]
+    #[error(
+        "only an admin of the fleet may do this; do it on a device that `hearth fleet` shows as one, or make this one an admin there"
+    )]
     NotAdmin,
+    #[error("this device is an admin of the fleet already; `hearth fleet admin add` makes others admins")]
+    IsAdmin,
+    #[error(
+        "this device is the fleet's only admin, and without one nobody can be added or taken out any more; \
+         `hearth fleet admin add DEVICE` makes another one an admin first"
+    )]
+    LastAdmin,
+    #[error(transparent)]
+    Sheet(NotTheSheet),
     #[error(transparent)]
     Change(#[from] CannotChange),
     #[error(transparent)]
@@ -88,6 +102,9 @@ impl Shared {
         let result = change(&mut next)?;
         if let Some(next) = &next {
             next.write(&membership_path(&self.folder))?;
+        }
+        if let (Some(before), Some(next)) = (current.as_deref(), &next) {
+            self.tell_overtaken(before, next);
         }
         *current = next.map(Arc::new);
         drop(current);
@@ -130,8 +147,8 @@ impl Shared {
 
     /// Takes a device out of the fleet: what it wrote until now stays good, and what comes is sealed under a new key.
     pub(crate) fn revoke_device(&self, device: DeviceId) -> Result<(), FleetError> {
-        let last = self.last_of(&device)?;
-        self.change_fleet(|membership, key| membership.revoke(key, device, last, now()))
+        let ends = self.ends_of(&device)?;
+        self.change_fleet(|membership, key| membership.revoke(key, device, ends, now()))
     }
 
     /// Adds a relay, which keeps what the fleet shares, sealed, for devices that are not awake together.
@@ -142,6 +159,20 @@ impl Shared {
     /// Uses a relay no more.
     pub(crate) fn remove_relay(&self, relay: [u8; 32]) -> Result<(), FleetError> {
         self.change_fleet(|membership, key| membership.change(key, Action::RemoveRelay(relay), now()))
+    }
+
+    /// Changes where things of the fleet may live.
+    pub(crate) fn change_residencies(
+        &self,
+        change: impl FnOnce(&mut Policy) -> Result<(), BadResidency>,
+    ) -> Result<(), FleetError> {
+        self.change_fleet(|membership, key| {
+            let (epoch, policy) = membership.fleet.policy();
+            let mut policy = policy.clone();
+            change(&mut policy)?;
+            let action = Action::Policy { epoch: epoch + 1, bytes: policy.encode() };
+            membership.change(key, action, now())
+        })
     }
 
     /// Begins a new epoch.
@@ -157,8 +188,16 @@ impl Shared {
         }
         self.change_membership(|membership| {
             membership.as_mut().ok_or(FleetError::None)?.merge(theirs, &self.identity.signing);
-            Ok(())
-        })
+            Ok::<_, FleetError>(())
+        })?;
+        let policy = self.membership().map(|membership| membership.fleet.policy().0);
+        // What lived with others may be to live here alone now.
+        if policy != Some(known.fleet.policy().0)
+            && let Err(error) = self.settle_homes(&self.within_residencies())
+        {
+            tracing::warn!(%error, "what may not live on other devices any more could not be taken back; it is tried with the next change");
+        }
+        Ok(())
     }
 
     /// Notes where a member listens.
@@ -173,7 +212,7 @@ impl Shared {
         })
     }
 
-    fn change_fleet<T>(
+    pub(super) fn change_fleet<T>(
         &self,
         change: impl FnOnce(&mut Membership, &ed25519_dalek::SigningKey) -> Result<T, CannotChange>,
     ) -> Result<T, FleetError> {
@@ -195,10 +234,25 @@ impl Shared {
         self.news.subscribe()
     }
 
-    /// Whether what this session lets in goes to the fleet.
-    pub(super) fn is_session_shared(&self, session: SessionId) -> bool {
+    /// Where what this session lets in may live; `None` when that is this node alone, as of a residency that is none or not of this node.
+    pub(super) fn residency_of(&self, session: SessionId) -> Option<u16> {
         let gate = self.gate.read().unwrap_or_else(PoisonError::into_inner);
-        gate.session(session).is_some_and(|session| session.visibility == Visibility::Fleet)
+        match gate.session(session)?.visibility {
+            Visibility::Fleet => Some(ANYWHERE),
+            Visibility::Within(number) => {
+                let membership = self.membership()?;
+                let homes = &membership.fleet.policy().1.residency(number)?.homes;
+                homes.contains(&self.identity.device).then_some(number)
+            }
+            Visibility::ThisNode | Visibility::Nodes(_) => None,
+        }
+    }
+
+    /// The sessions whose things live in residencies.
+    pub(super) fn within_residencies(&self) -> Vec<SessionId> {
+        let gate = self.gate();
+        let within = gate.sessions().filter(|session| matches!(session.visibility, Visibility::Within(_)));
+        within.map(|session| session.id).collect()
     }
 
     /// Whether an item lies in the log in which this session's things belong.
@@ -208,8 +262,10 @@ impl Shared {
         if self.gate.read().unwrap_or_else(PoisonError::into_inner).session(session).is_none() {
             return Ok(true);
         }
-        let home = self.is_session_shared(session).then(|| membership.space());
-        Ok(self.document(item.document)?.is_none_or(|record| record.shared == home))
+        let home = self.residency_of(session);
+        let (space, residency) = (home.map(|_| membership.space()), home.unwrap_or_default());
+        let is_there = |record: DocumentRecord| (record.shared, record.residency) == (space, residency);
+        Ok(self.document(item.document)?.is_none_or(is_there))
     }
 
     /// The space under which a segment's bodies are sealed.
@@ -220,7 +276,8 @@ impl Shared {
 
     /// What is known of a segment that a fleet shares.
     pub(super) fn origin_of(&self, segment: &Segment) -> Option<Origin> {
-        let shared = segment.head().fleet != self.identity.fleet();
+        // Of a fleet that was left, nothing is passed on and nothing is to be known.
+        let shared = self.membership().is_some_and(|membership| *membership.id().as_bytes() == segment.head().fleet);
         shared.then(|| Origin::of(segment, self.identity.device, self.space_of(segment)))
     }
 
@@ -242,14 +299,18 @@ impl Shared {
         Ok(held)
     }
 
-    /// Where a device's last log ends, as far as it is here; what is written on when the device is revoked.
-    pub(crate) fn last_of(&self, device: &DeviceId) -> Result<Option<Last>, StoreError> {
-        let newest =
-            self.held()?.into_iter().filter(|held| held.log.author == *device).max_by_key(|held| held.log.incarnation);
-        Ok(newest.and_then(|held| {
+    /// Where each of a device's logs ends, as far as it is here; what is written down when the device is revoked.
+    pub(crate) fn ends_of(&self, device: &DeviceId) -> Result<Vec<Last>, StoreError> {
+        let logs = self.held()?.into_iter().filter(|held| held.log.author == *device);
+        let end = |held: Held| {
             let Chain { incarnation, number, head, .. } = held.chain;
             Some(Last { incarnation, number: number.checked_sub(1)?, head })
-        }))
+        };
+        let mut ends: Vec<Last> = logs.filter_map(end).collect();
+        ends.sort();
+        // Of the oldest of very many, nobody lacks anything.
+        ends.drain(..ends.len().saturating_sub(ENDS_MAX));
+        Ok(ends)
     }
 
     /// Proofs against authors that are known here.
@@ -354,6 +415,14 @@ impl Shared {
         let mut writer = self.writer();
         if writer.behind {
             self.catch_up_with(&mut writer)?;
+        }
+        if self.membership().is_none() {
+            let away = |ToStore { at, .. }| Input::NotStored {
+                log: at.log,
+                number: at.chain.number - 1,
+                retry_after: Duration::from_secs(60),
+            };
+            return Ok(orders.into_iter().map(away).collect());
         }
         let mut ends: BTreeMap<Log, Held> = BTreeMap::new();
         let (mut answers, mut segments, mut taken) = (Vec::new(), Vec::new(), Vec::new());
@@ -628,7 +697,7 @@ impl Shared {
         }
         let is_away = |item: &ItemRecord| -> Result<bool, StoreError> {
             let session = item.meta.session;
-            let meant = self.is_session_shared(session) || taken_back.contains(&session);
+            let meant = self.residency_of(session).is_some() || taken_back.contains(&session);
             Ok(item.node.is_none() && meant && !self.is_at_home(item, session)?)
         };
         let mut away = Vec::new();
@@ -638,6 +707,19 @@ impl Shared {
             }
             Ok(())
         })?;
+        self.move_items(&away, &is_away)?;
+        if !away.is_empty() {
+            self.erase_older()?;
+        }
+        Ok(away.len() as u64)
+    }
+
+    /// Writes items anew into the log in which they belong, those that still lie elsewhere.
+    pub(super) fn move_items(
+        &self,
+        away: &[ItemId],
+        is_away: &dyn Fn(&ItemRecord) -> Result<bool, StoreError>,
+    ) -> Result<(), NodeError> {
         for items in away.chunks(MOVES) {
             let mut writer = self.writer();
             let (mut entries, mut vectors) = (Vec::new(), Vec::new());
@@ -659,10 +741,7 @@ impl Shared {
             }
             self.commit(&mut writer, entries)?;
         }
-        if !away.is_empty() {
-            self.erase_older()?;
-        }
-        Ok(away.len() as u64)
+        Ok(())
     }
 
     /// The vectors that the log has of a document, in one piece.

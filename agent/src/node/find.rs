@@ -9,16 +9,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hearth_core::{ChunkId, DocumentId, ItemId};
-use hearth_search::{Embedder, Embedding, Ranked, fuse, fuse::DEPTH, snippet};
+use hearth_core::{ChunkId, DocumentId, ItemId, SessionId};
+use hearth_search::{Embedder, Embedding, Ranked, Weights, fuse, fuse::DEPTH, snippet};
 use hearth_text::Raw;
 
 use super::{
-    NodeError, Shared, lock,
+    NodeError, Shared,
+    answer::path_of,
+    lock,
     record::{Body, ChunkRecord, ItemRecord, Passage},
 };
 use crate::{
-    ask::{BatchFound, BatchQuery, Filter, Found, Hit, Lineage, Mode, Parts, Query},
+    ask::{BatchFound, BatchQuery, Filter, Found, Hit, Lineage, Mode, Parts, Query, Shown},
     capture::path_name,
 };
 use hearth_store::{StoreError, Tree};
@@ -79,28 +81,69 @@ impl From<Mode> for fuse::Mode {
 }
 
 /// An item that was found, by its best passage.
-struct Best {
-    item: ItemRecord,
-    chunk: ChunkId,
-    score: f32,
-    parts: Parts,
+pub(super) struct Best {
+    pub(super) item: ItemRecord,
+    pub(super) chunk: ChunkId,
+    pub(super) score: f32,
+    pub(super) parts: Parts,
 }
 
+/// A query made ready: not longer than is read, and with its vector when meaning is asked for.
+#[derive(Debug)]
+pub(crate) struct Ready {
+    pub(crate) text: String,
+    pub(crate) limit: usize,
+    pub(crate) mode: Mode,
+    pub(crate) filter: Filter,
+    pub(crate) meaning: Option<Embedding>,
+}
+
+/// Where is looked: in everything that is here, or in less.
+#[derive(Clone, Copy)]
+pub(crate) struct Within<'a> {
+    pub(crate) filter: &'a Filter,
+    /// Only in what these sessions let in on this node; in everything when absent.
+    pub(crate) sessions: Option<&'a [SessionId]>,
+}
+
+impl Within<'_> {
+    fn is_everything(&self) -> bool {
+        *self.filter == Filter::default() && self.sessions.is_none()
+    }
+
+    pub(crate) fn has(&self, item: &ItemRecord) -> bool {
+        let is_of = |sessions: &[SessionId]| item.node.is_none() && sessions.contains(&item.meta.session);
+        self.sessions.is_none_or(is_of) && matches(item, self.filter)
+    }
+}
+
+/// Passages by word, and passages by meaning; each best first.
+pub(crate) type Legs = (Vec<Ranked<ChunkId>>, Vec<Ranked<ChunkId>>);
+
 impl Shared {
-    /// Finds items.
+    /// Finds items among what is here.
     pub(crate) fn find(&self, query: &Query) -> Result<Found, NodeError> {
         let begun = Instant::now();
-        let text = clip(&query.text);
-        let limit = query.limit.clamp(1, LIMIT_MAX);
-        let found = self.best(text, limit, query.mode, &query.filter)?;
-        let mut hits = Vec::with_capacity(found.len());
+        self.find_ready(&self.ready(query)?, begun)
+    }
+
+    pub(crate) fn ready(&self, query: &Query) -> Result<Ready, NodeError> {
+        let text = clip(&query.text).to_owned();
+        let meant = query.mode != Mode::Keyword && !text.trim().is_empty();
+        let meaning = if meant { Some(self.question(&text)?) } else { None };
+        let (limit, filter) = (query.limit.clamp(1, LIMIT_MAX), query.filter.clone());
+        Ok(Ready { text, limit, mode: query.mode, filter, meaning })
+    }
+
+    pub(crate) fn find_ready(&self, ready: &Ready, begun: Instant) -> Result<Found, NodeError> {
+        let mut hits = Vec::with_capacity(ready.limit);
         let gate = self.gate();
-        for best in found {
-            if let Some(hit) = self.hit(best, text, &gate)? {
+        for best in self.best(ready)? {
+            if let Some(hit) = self.hit(best, &ready.text, &gate)? {
                 hits.push(hit);
             }
         }
-        let missing = if query.mode == Mode::Keyword { Vec::new() } else { self.missing()? };
+        let missing = if ready.mode == Mode::Keyword { Vec::new() } else { self.missing()? };
         Ok(Found { hits, took_ms: begun.elapsed().as_secs_f64() * 1e3, missing })
     }
 
@@ -108,16 +151,17 @@ impl Shared {
     pub(crate) fn find_batch(&self, queries: &[BatchQuery], limit: usize, mode: Mode) -> Result<BatchFound, NodeError> {
         let begun = Instant::now();
         let mut runs = Vec::with_capacity(queries.len());
-        for query in queries {
-            let found = self.best(clip(&query.text), limit.clamp(1, LIMIT_MAX), mode, &Filter::default())?;
+        for BatchQuery { id, text } in queries {
+            let query = Query { text: text.clone(), limit, mode, ..Query::default() };
+            let found = self.best(&self.ready(&query)?)?;
             let run = found.into_iter().map(|best| (public_id(&best.item), best.score)).collect();
-            runs.push((query.id.clone(), run));
+            runs.push((id.clone(), run));
         }
         Ok(BatchFound { runs, took_ms: begun.elapsed().as_secs_f64() * 1e3 })
     }
 
     /// What a search by meaning cannot see yet.
-    fn missing(&self) -> Result<Vec<String>, StoreError> {
+    pub(crate) fn missing(&self) -> Result<Vec<String>, StoreError> {
         let totals = self.totals()?;
         let without = totals.chunks - totals.embedded;
         Ok(match without {
@@ -127,20 +171,14 @@ impl Shared {
         })
     }
 
-    fn best(&self, text: &str, limit: usize, mode: Mode, filter: &Filter) -> Result<Vec<Best>, NodeError> {
-        if text.trim().is_empty() {
-            return Ok(Vec::new());
-        }
-        let question = if mode == Mode::Keyword { None } else { Some(self.question(text)?) };
+    fn best(&self, ready: &Ready) -> Result<Vec<Best>, NodeError> {
+        let Ready { limit, mode, filter, .. } = ready;
+        let (limit, within) = (*limit, Within { filter, sessions: None });
         let mut depth = DEPTH.max(limit);
         loop {
-            let words = if mode == Mode::Vector { Vec::new() } else { self.by_word(text, depth, filter)? };
-            let meanings = match &question {
-                Some(question) => self.by_meaning(question, depth, filter)?,
-                None => Vec::new(),
-            };
+            let (words, meanings) = self.legs(ready, depth, within, None)?;
             let is_all = words.len() < depth && meanings.len() < depth;
-            let best = self.grouped(fuse(&words, &meanings, mode.into()), limit, filter)?;
+            let best = self.grouped(fuse(&words, &meanings, (*mode).into()), limit, filter)?;
             // Several passages of one item are one hit: a long list may need more of them.
             if best.len() >= limit || is_all || depth >= DEPTH_MAX {
                 return Ok(best);
@@ -149,29 +187,59 @@ impl Shared {
         }
     }
 
-    fn by_word(&self, text: &str, depth: usize, filter: &Filter) -> Result<Vec<Ranked<ChunkId>>, NodeError> {
-        let passes = |chunk| self.passes(chunk, filter);
+    /// The passages that fit best, up to `depth` by word and as many by meaning; words weighed by what is here, or as several nodes do.
+    pub(crate) fn legs(
+        &self,
+        ready: &Ready,
+        depth: usize,
+        within: Within<'_>,
+        weights: Option<&Weights>,
+    ) -> Result<Legs, NodeError> {
+        if ready.text.trim().is_empty() {
+            return Ok(Legs::default());
+        }
+        let words =
+            if ready.mode == Mode::Vector { Vec::new() } else { self.by_word(&ready.text, depth, within, weights)? };
+        let meanings = match &ready.meaning {
+            Some(meaning) => self.by_meaning(meaning, depth, within)?,
+            None => Vec::new(),
+        };
+        Ok((words, meanings))
+    }
+
+    fn by_word(
+        &self,
+        text: &str,
+        depth: usize,
+        within: Within<'_>,
+        weights: Option<&Weights>,
+    ) -> Result<Vec<Ranked<ChunkId>>, NodeError> {
+        let passes = |chunk| self.passes(chunk, within);
         let filter = hearth_search::Filter {
-            allow: (*filter != Filter::default()).then_some(&passes as &dyn Fn(ChunkId) -> bool),
+            sessions: within.sessions.map(<[_]>::to_vec).unwrap_or_default(),
+            allow: (!within.is_everything()).then_some(&passes as &dyn Fn(ChunkId) -> bool),
             ..hearth_search::Filter::default()
         };
-        let hits = self.keyword.search(text, depth, &filter)?;
+        let hits = match weights {
+            Some(weights) => self.keyword.search_among(text, depth, &filter, weights)?,
+            None => self.keyword.search(text, depth, &filter)?,
+        };
         Ok(hits.into_iter().map(|hit| Ranked { key: hit.chunk, score: Some(hit.score) }).collect())
     }
 
     fn by_meaning(
         &self,
-        question: &Embedding,
+        meaning: &Embedding,
         depth: usize,
-        filter: &Filter,
+        within: Within<'_>,
     ) -> Result<Vec<Ranked<ChunkId>>, NodeError> {
         let mut vectors = lock(&self.vectors);
         self.load_vectors(&mut vectors)?;
         let all = vectors.loaded().expect("loaded in the line above");
-        let near = if *filter == Filter::default() {
-            all.nearest(question, depth)
+        let near = if within.is_everything() {
+            all.nearest(meaning, depth)
         } else {
-            all.nearest_of(question, depth, |chunk| self.passes(chunk, filter))
+            all.nearest_of(meaning, depth, |chunk| self.passes(chunk, within))
         };
         Ok(near.into_iter().map(|near| Ranked { key: near.chunk, score: Some(near.score) }).collect())
     }
@@ -235,7 +303,7 @@ impl Shared {
     }
 
     /// The items in whose current version a passage is.
-    fn items_of(&self, chunk: ChunkId) -> Result<Vec<ItemRecord>, StoreError> {
+    pub(crate) fn items_of(&self, chunk: ChunkId) -> Result<Vec<ItemRecord>, StoreError> {
         let record: ChunkRecord = self.state.get(Tree::Chunk, chunk.as_bytes())?.unwrap_or_default();
         let mut items = Vec::new();
         for id in record.documents {
@@ -249,13 +317,18 @@ impl Shared {
         Ok(items)
     }
 
-    /// Whether some item with this passage is what the filter asks for.
-    fn passes(&self, chunk: ChunkId, filter: &Filter) -> bool {
-        self.items_of(chunk).is_ok_and(|items| items.iter().any(|item| matches(item, filter)))
+    /// Whether some item with this passage is where is looked.
+    fn passes(&self, chunk: ChunkId, within: Within<'_>) -> bool {
+        self.items_of(chunk).is_ok_and(|items| items.iter().any(|item| within.has(item)))
     }
 
     /// A hit as it is shown; `None` when it was forgotten meanwhile.
-    fn hit(&self, best: Best, text: &str, gate: &hearth_core::session::Gate) -> Result<Option<Hit>, NodeError> {
+    pub(super) fn hit(
+        &self,
+        best: Best,
+        text: &str,
+        gate: &hearth_core::session::Gate,
+    ) -> Result<Option<Hit>, NodeError> {
         let Best { item, chunk, score, parts } = best;
         let Some(record) = self.document(item.document)? else { return Ok(None) };
         let body = match self.body(item.document, &record) {
@@ -294,6 +367,19 @@ impl Shared {
                 model: parts.vector.map(|_| self.model.label()),
                 device: item.node.map(|node| super::name_of(self.membership().as_deref(), &node)),
             },
+        }))
+    }
+
+    /// An item as it is shown, with its text; `None` when it was forgotten meanwhile.
+    pub(crate) fn shown(&self, item: &ItemRecord) -> Result<Option<Shown>, NodeError> {
+        let Some(record) = self.document(item.document)? else { return Ok(None) };
+        let body = self.body(item.document, &record)?;
+        let is_here = item.meta.source == "files" && item.node.is_none();
+        Ok(Some(Shown {
+            text: body.text().to_owned(),
+            chunks: body.passages.iter().map(|passage| public_chunk(self, item, &body, passage)).collect(),
+            item: public_item(self, item),
+            open: is_here.then(|| path_of(&item.meta.name)),
         }))
     }
 

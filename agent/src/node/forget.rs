@@ -249,6 +249,13 @@ impl Shared {
         cleaned
     }
 
+    /// Removes what is left of documents that are gone, now.
+    pub(crate) fn scrub(&self) -> Result<(), NodeError> {
+        let mut writer = self.writer();
+        self.prune(&mut writer)?;
+        self.purge(&mut writer)
+    }
+
     /// Removes what is left of documents that are gone: from the log at once, from the index files once they have waited long enough.
     pub(crate) fn sweep(&self, at: Moment) -> Result<(), NodeError> {
         let mut writer = self.writer();
@@ -275,12 +282,15 @@ impl Shared {
         if positions.is_empty() {
             return Ok(());
         }
+        let fleet = self.membership().map(|membership| *membership.id().as_bytes());
+        // What stays here, and what is left of a fleet that was left.
+        let is_nobodys = |of: &[u8; 16]| Some(of) != fleet.as_ref();
         let left = writer.log.prune(&positions, |head, change| {
             let of_document = matches!(change.kind, Kind::Document | Kind::Embedding | Kind::Rename);
             // What others shared and is merely not open here yet is not gone.
             let erased = || {
                 let gone = self.state.get::<GoneRecord>(Tree::Gone, change.document.as_bytes());
-                head.fleet == self.identity.fleet() || matches!(gone, Ok(Some(_)))
+                is_nobodys(&head.fleet) || matches!(gone, Ok(Some(_)))
             };
             of_document && matches!(self.document(change.document), Ok(None)) && erased()
         })?;

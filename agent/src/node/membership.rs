@@ -5,16 +5,22 @@
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
+use data_encoding::HEXLOWER;
 use ed25519_dalek::SigningKey;
 use hearth_core::{
     DeviceId, Moment, SpaceId,
     fleet::{
         FleetId,
-        chain::{Fleet, Refused},
+        chain::{Fleet, Refused, Standing},
         epoch::{EpochKey, For, WrapSecret},
         invite::Welcome,
-        link::{Action, BadLink, Device, Last, Link, SignedLink, WRAPPED_BYTES},
+        link::{Action, BadLink, Device, Last, Link, Sheet, SignedLink, WRAPPED_BYTES, WRAPS_MAX},
+        policy::BadResidency,
+        sheet::{Holder, NotTheSheet},
+        waiting::{NotWaiting, Order, Waiting},
     },
+    merkle::Hash,
+    signed::Signable as _,
 };
 use hearth_store::{StoreError, entropy, write_atomic};
 use minicbor::{Decode, Encode};
@@ -35,6 +41,8 @@ pub(crate) struct Membership {
     keys: BTreeMap<u32, EpochKey>,
     /// Where members were last reached, as `address:port`.
     pub(crate) addresses: BTreeMap<DeviceId, String>,
+    /// Orders that wait for more admins.
+    waiting: Waiting,
 }
 
 /// Why an order about the fleet is not carried out.
@@ -44,6 +52,12 @@ pub(crate) enum CannotChange {
     Link(#[from] BadLink),
     #[error(transparent)]
     Refused(#[from] Refused),
+    #[error(transparent)]
+    Residency(#[from] BadResidency),
+    #[error(transparent)]
+    Waiting(#[from] NotWaiting),
+    #[error("the fleet is not forked, or has no side of this id; `hearth fleet` shows the sides that there are")]
+    NoSide,
     #[error("the key of {0} cannot be used to wrap a key to it; revoke that device")]
     Unwrappable(DeviceId),
 }
@@ -58,6 +72,9 @@ struct File {
     given: Vec<Given>,
     #[n(3)]
     addresses: BTreeMap<DeviceId, String>,
+    /// Absent in files of before.
+    #[n(4)]
+    waiting: Option<minicbor::bytes::ByteVec>,
 }
 
 #[derive(Encode, Decode)]
@@ -84,16 +101,19 @@ impl Membership {
             expires: None,
         };
         let fleet = Fleet::begin(SignedLink::by(key, Link::first(now, name, own, 1)?))?;
-        let mut membership =
-            Self { fleet: Arc::new(fleet), given: BTreeMap::new(), keys: BTreeMap::new(), addresses: BTreeMap::new() };
+        let mut membership = Self::of(fleet);
         membership.rotate(key, now)?;
         Ok(membership)
     }
 
+    fn of(fleet: Fleet) -> Self {
+        let (given, keys, addresses) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { fleet: Arc::new(fleet), given, keys, addresses, waiting: Waiting::default() }
+    }
+
     /// Takes up the membership that an answer gives.
     pub(crate) fn take_up(key: &SigningKey, fleet: Fleet, welcome: &Welcome) -> Self {
-        let given = welcome.keys.iter().copied().collect();
-        let mut membership = Self { fleet: Arc::new(fleet), given, keys: BTreeMap::new(), addresses: BTreeMap::new() };
+        let mut membership = Self { given: welcome.keys.iter().copied().collect(), ..Self::of(fleet) };
         membership.unwrap_keys(key);
         membership
     }
@@ -112,15 +132,21 @@ impl Membership {
         }
         let fleet = Fleet::decode(&file.chain).map_err(|_| damaged())?;
         let given = file.given.into_iter().map(|given| (given.epoch, given.wrapped)).collect();
-        let mut membership = Self { fleet: Arc::new(fleet), given, keys: BTreeMap::new(), addresses: file.addresses };
+        let mut membership = Self { given, addresses: file.addresses, ..Self::of(fleet) };
         membership.unwrap_keys(key);
+        for order in file.waiting.iter().filter_map(|bytes| Waiting::decode(bytes)).flatten() {
+            // What does not hold any more is left behind.
+            let _ = membership.waiting.take(order, &membership.fleet);
+        }
         Ok(Some(membership))
     }
 
     /// Replaces the file.
     pub(crate) fn write(&self, path: &Path) -> Result<(), StoreError> {
         let given = self.given.iter().map(|(epoch, wrapped)| Given { epoch: *epoch, wrapped: *wrapped }).collect();
-        let file = File { version: VERSION, chain: self.fleet.encode(), given, addresses: self.addresses.clone() };
+        let waiting = Some(self.waiting_to_send().into());
+        let file =
+            File { version: VERSION, chain: self.fleet.encode(), given, addresses: self.addresses.clone(), waiting };
         write_atomic(path, &minicbor::to_vec(file).expect("writing to memory does not fail"))
     }
 
@@ -205,27 +231,109 @@ impl Membership {
         &mut self,
         key: &SigningKey,
         device: DeviceId,
-        last: Option<Last>,
+        ends: Vec<Last>,
         now: Moment,
     ) -> Result<(), CannotChange> {
-        self.change(key, Action::RevokeDevice { device, last }, now)?;
-        self.addresses.remove(&device);
-        self.rotate(key, now)
+        let rotation = self.rotation(&[device], None, now)?;
+        self.order(key, vec![Action::RevokeDevice { device, ends }, rotation], now)?;
+        if self.fleet.standing(&device, now) != Some(Standing::Active) {
+            self.addresses.remove(&device);
+        }
+        Ok(())
+    }
+
+    /// Adds a device in the place of another, which is taken out, and says what the new one is to be answered.
+    pub(crate) fn replace(
+        &mut self,
+        key: &SigningKey,
+        device: &Device,
+        (before, ends): (DeviceId, Vec<Last>),
+        now: Moment,
+    ) -> Result<Welcome, CannotChange> {
+        self.add(key, device, now)?;
+        if self.fleet.standing(&before, now) == Some(Standing::Active) {
+            self.revoke(key, before, ends, now)?;
+        }
+        self.welcome(device)
+    }
+
+    /// Makes the fleet recoverable with a sheet of these keys, and the one before worthless.
+    pub(crate) fn add_sheet(
+        &mut self,
+        signing: &SigningKey,
+        (key, wrap_key): ([u8; 32], [u8; 32]),
+        now: Moment,
+    ) -> Result<(), CannotChange> {
+        let before = self.fleet.sheet().map(|(sheet, _)| sheet.id());
+        let mut sheet = Sheet { key, wrap_key, wraps: Vec::new() };
+        let newest = self.keys.len().saturating_sub(WRAPS_MAX);
+        for (epoch, secret) in self.keys.iter().skip(newest) {
+            let whom = For { fleet: self.fleet.id(), epoch: *epoch, device: sheet.id() };
+            let wrapped = secret.wrap(&wrap_key, whom, entropy());
+            sheet.wraps.push((*epoch, wrapped.map_err(|_| CannotChange::Unwrappable(sheet.id()))?));
+        }
+        let Some(device) = before else { return self.order(signing, vec![Action::AddSheet(sheet)], now) };
+        // Whoever has the old one is to read nothing that comes.
+        let rotation = self.rotation(&[device], Some((sheet.id(), sheet.wrap_key)), now)?;
+        self.order(
+            signing,
+            vec![Action::RevokeDevice { device, ends: Vec::new() }, Action::AddSheet(sheet), rotation],
+            now,
+        )
+    }
+
+    /// Makes this device an admin by the recovery sheet.
+    pub(crate) fn recover(
+        &mut self,
+        key: &SigningKey,
+        holder: &Holder,
+        fleet: Option<FleetId>,
+        now: Moment,
+    ) -> Result<(), NotTheSheet> {
+        holder.check(&self.fleet, fleet)?;
+        let id = DeviceId::of_key(&key.verifying_key());
+        let own = self.fleet.device(&id).cloned().ok_or(Refused::UnknownDevice(id))?;
+        holder.make_admin(Arc::make_mut(&mut self.fleet), &own, now)
+    }
+
+    /// Approves an order that waits by the recovery sheet, whose word is enough.
+    pub(crate) fn approve_by_sheet(
+        &mut self,
+        key: &SigningKey,
+        (holder, fleet): (&Holder, Option<FleetId>),
+        order: &str,
+    ) -> Result<(), NotTheSheet> {
+        holder.check(&self.fleet, fleet)?;
+        holder.approve(&self.fleet, &mut self.waiting, order)?;
+        self.settle_waiting(key);
+        Ok(())
     }
 
     /// Begins a new epoch.
     pub(crate) fn rotate(&mut self, key: &SigningKey, now: Moment) -> Result<(), CannotChange> {
+        let rotation = self.rotation(&[], None, now)?;
+        self.order(key, vec![rotation], now)
+    }
+
+    /// A new key for all but those who go, and for a sheet that comes.
+    fn rotation(
+        &self,
+        without: &[DeviceId],
+        with: Option<(DeviceId, [u8; 32])>,
+        now: Moment,
+    ) -> Result<Action, CannotChange> {
         let epoch = self.fleet.epoch() + 1;
         let secret = EpochKey::from_entropy(entropy());
         let mut wraps = Vec::new();
-        for (id, device) in self.fleet.members(now) {
+        let members = self.fleet.members(now).map(|(id, device)| (id, device.wrap_key));
+        let sheet = self.fleet.sheet().map(|(sheet, _)| (sheet.id(), sheet.wrap_key));
+        for (id, wrap_key) in members.chain(sheet).filter(|(id, _)| !without.contains(id)).chain(with) {
             let whom = For { fleet: self.fleet.id(), epoch, device: id };
-            let wrapped = secret.wrap(&device.wrap_key, whom, entropy()).map_err(|_| CannotChange::Unwrappable(id))?;
+            let wrapped = secret.wrap(&wrap_key, whom, entropy()).map_err(|_| CannotChange::Unwrappable(id))?;
             wraps.push((id, wrapped));
         }
-        self.change(key, Action::Rotate { epoch, wraps }, now)?;
-        self.unwrap_keys(key);
-        Ok(())
+        wraps.sort_unstable();
+        Ok(Action::Rotate { epoch, wraps })
     }
 
     /// Takes in links that another member knows; says whether anything was new.
@@ -233,19 +341,98 @@ impl Membership {
         // Whoever made a link that does not hold is told by its own hearth.
         let grew = Arc::make_mut(&mut self.fleet).merge(theirs);
         if grew {
-            self.unwrap_keys(key);
+            self.settle_waiting(key);
         }
         grew
     }
 
     /// Signs one change and goes by it.
     pub(crate) fn change(&mut self, key: &SigningKey, action: Action, now: Moment) -> Result<(), CannotChange> {
-        let link = self.fleet.head().then(now, action)?;
-        Arc::make_mut(&mut self.fleet).handle(SignedLink::by(key, link))?;
+        self.order(key, vec![action], now)
+    }
+
+    /// Signs changes that follow each other and goes by them, all or none; when more admins must sign, they wait for those.
+    fn order(&mut self, key: &SigningKey, actions: Vec<Action>, now: Moment) -> Result<(), CannotChange> {
+        let (mut links, mut last) = (Vec::with_capacity(actions.len()), self.fleet.head().clone());
+        for action in actions {
+            last = last.then(now, action)?;
+            links.push(last.clone());
+        }
+        self.sign(key, links)
+    }
+
+    fn sign(&mut self, key: &SigningKey, links: Vec<Link>) -> Result<(), CannotChange> {
+        let links: Vec<SignedLink> = links.into_iter().map(|link| SignedLink::by(key, link)).collect();
+        let mut next = Fleet::clone(&self.fleet);
+        match links.iter().try_for_each(|link| next.handle(link.clone()).map(drop)) {
+            Ok(()) => self.fleet = Arc::new(next),
+            Err(Refused::TooFew { .. }) => {
+                self.waiting.take(Order::new(links), &self.fleet)?;
+            }
+            Err(refused) => return Err(refused.into()),
+        }
+        self.settle_waiting(key);
         Ok(())
     }
 
+    /// Carries out what enough admins have signed, and drops what another change overtook.
+    fn settle_waiting(&mut self, key: &SigningKey) {
+        if self.waiting.orders().next().is_some() {
+            self.waiting.settle(Arc::make_mut(&mut self.fleet));
+        }
+        self.unwrap_keys(key);
+    }
+
+    /// The orders that wait for more admins.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = &Order> {
+        self.waiting.orders()
+    }
+
+    /// Those, as they are sent; nothing when there are none.
+    pub(crate) fn waiting_to_send(&self) -> Vec<u8> {
+        if self.waiting.orders().next().is_some() { self.waiting.encode() } else { Vec::new() }
+    }
+
+    /// Signs an order that waits, and goes by it when that was enough.
+    pub(crate) fn approve(&mut self, key: &SigningKey, id: &str) -> Result<(), CannotChange> {
+        self.waiting.approve(id, key)?;
+        self.settle_waiting(key);
+        Ok(())
+    }
+
+    /// Takes in orders that another device knows to wait; says whether anything was new.
+    pub(crate) fn take_orders(&mut self, orders: &[u8], key: &SigningKey) -> bool {
+        let mut grew = false;
+        for order in Waiting::decode(orders).unwrap_or_default() {
+            // What does not hold here is overtaken, or ahead of the chain and comes again with it.
+            grew |= self.waiting.take(order, &self.fleet).unwrap_or_default();
+        }
+        if grew {
+            self.settle_waiting(key);
+        }
+        grew
+    }
+
+    /// Lets the side of a fork go on whose last link has this id; when more admins must sign that, it waits for those.
+    pub(crate) fn resolve(&mut self, key: &SigningKey, side: &str, now: Moment) -> Result<(), CannotChange> {
+        let tip =
+            self.sides().into_iter().find(|(id, _)| id == side).map(|(_, tip)| tip).ok_or(CannotChange::NoSide)?;
+        let link = self.fleet.resolve(&tip, now).ok_or(CannotChange::NoSide)?;
+        self.sign(key, vec![link])
+    }
+
+    /// The sides of a fork, by ids for people; none when there is no fork.
+    pub(crate) fn sides(&self) -> Vec<(String, Hash)> {
+        let forked = self.fleet.fork().is_some();
+        let tips = self.fleet.sides().map(Link::digest).filter(|tip| forked && !self.fleet.side(tip).is_empty());
+        tips.map(|tip| (HEXLOWER.encode(&tip[..4]), tip)).collect()
+    }
+
     fn unwrap_keys(&mut self, key: &SigningKey) {
+        // Once a fork is settled, an epoch may have another key than it had on the side that does not go on.
+        if self.fleet.fork().is_none() {
+            self.keys.clear();
+        }
         let (by, device) = (wrap_secret(key), DeviceId::of_key(&key.verifying_key()));
         for epoch in 1..=self.fleet.epoch() {
             if self.keys.contains_key(&epoch) {
@@ -262,6 +449,8 @@ impl Membership {
 
 #[cfg(test)]
 mod tests {
+    use hearth_core::fleet::recovery::Seed;
+
     use super::*;
 
     const NOW: Moment = Moment::from_millis(1_000);
@@ -303,11 +492,112 @@ mod tests {
         assert!(!second.merge(&first.fleet.clone(), &key(2)), "nothing new");
         assert_eq!((newest(&second), newest(&second).0), (newest(&first), 2));
 
-        first.revoke(&key(1), id(2), None, NOW).expect("revoked");
+        first.revoke(&key(1), id(2), Vec::new(), NOW).expect("revoked");
         second.merge(&first.fleet.clone(), &key(2));
         assert_eq!((newest(&first).0, newest(&second).0), (3, 2));
         assert!(!second.fleet.is_member(&device(2).key, NOW));
-        assert!(second.revoke(&key(2), id(1), None, NOW).is_err(), "it is no admin");
+        assert!(second.revoke(&key(2), id(1), Vec::new(), NOW).is_err(), "it is no admin");
+    }
+
+    fn sheet(seed: u8) -> Holder {
+        Holder::of(&Seed::from_bytes([seed; 32]))
+    }
+
+    fn keys(sheet: &Holder) -> ([u8; 32], [u8; 32]) {
+        (sheet.key(), sheet.wrap_key())
+    }
+
+    #[test]
+    fn the_sheet_opens_every_epoch_for_whom_it_makes_an_admin_and_a_newer_one_makes_it_worthless() {
+        let mut first = Membership::found(&key(1), "home", "nas", NOW).expect("founded");
+        first.add(&key(1), &device(2), NOW).expect("added");
+        first.rotate(&key(1), NOW).expect("rotated");
+        first.add_sheet(&key(1), keys(&sheet(8)), NOW).expect("added");
+        assert_eq!(newest(&first).0, 2, "nobody had a sheet before");
+        first.rotate(&key(1), NOW).expect("rotated");
+        let mut fleet = Fleet::clone(&first.fleet);
+        sheet(8).make_admin(&mut fleet, &device(5), NOW).expect("it is the fleet's");
+        let given = sheet(8).keys_for(&fleet, &device(5), entropy).expect("a public key");
+        assert_eq!(given.keys().copied().collect::<Vec<_>>(), [1, 2, 3]);
+        let welcome = Welcome { chain: fleet.encode(), keys: given.into_iter().collect() };
+        let mut fifth = Membership::take_up(&key(5), fleet, &welcome);
+        assert_eq!((newest(&fifth), fifth.keys.len()), (newest(&first), 3));
+        fifth.revoke(&key(5), id(1), Vec::new(), NOW).expect("it is an admin");
+
+        let mut second = Membership::take_up(&key(2), Fleet::clone(&first.fleet), &welcome);
+        assert!(second.recover(&key(2), &sheet(9), None, NOW).is_err(), "another sheet");
+        second.recover(&key(2), &sheet(8), None, NOW).expect("it is a member");
+        assert!(second.fleet.is_admin(&id(2)));
+
+        first.add_sheet(&key(1), keys(&sheet(9)), NOW).expect("in place of the other");
+        assert_eq!(newest(&first).0, 4, "the old one is to read nothing that comes");
+        assert!(first.fleet.wrapped(4, &DeviceId::of_key_bytes(&sheet(8).key())).is_none());
+        assert_eq!(sheet(8).check(&first.fleet, None), Err(NotTheSheet::NotThis));
+        assert_eq!(sheet(9).keys_for(&first.fleet, &device(2), entropy).map(|keys| keys.len()), Ok(4));
+        assert!(first.add_sheet(&key(1), keys(&sheet(8)), NOW).is_err(), "it stays revoked");
+        assert_eq!(sheet(9).check(&first.fleet, None), Ok(()), "and what fails changes nothing");
+    }
+
+    #[test]
+    fn who_takes_the_place_of_another_reads_what_there_is_and_the_other_nothing_that_comes() {
+        let mut first = Membership::found(&key(1), "home", "nas", NOW).expect("founded");
+        first.add(&key(1), &device(2), NOW).expect("added");
+        let new = Device { name: "d2".into(), ..device(3) };
+        let welcome = first.replace(&key(1), &new, (id(2), Vec::new()), NOW).expect("replaced");
+        let fleet = welcome.open(&new.key, &device(1).key, NOW).expect("both stand in it");
+        let third = Membership::take_up(&key(3), fleet, &welcome);
+        assert_eq!((newest(&third), third.keys.len()), (newest(&first), 2));
+        assert!(first.fleet.wrapped(2, &id(2)).is_none() && !first.fleet.is_member(&device(2).key, NOW));
+        let again = first.replace(&key(1), &new, (id(2), Vec::new()), NOW).expect("the answer may have been lost");
+        assert_eq!(again.chain, welcome.chain);
+    }
+
+    #[test]
+    fn an_order_that_waits_outlives_the_process_and_one_approval_carries_out_all_of_it() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let path = dir.path().join("fleet");
+        let mut first = Membership::found(&key(1), "home", "nas", NOW).expect("founded");
+        let admin = Device { admin: true, ..device(2) };
+        let welcome = first.add(&key(1), &admin, NOW).expect("added");
+        let mut second = Membership::take_up(&key(2), Fleet::clone(&first.fleet), &welcome);
+        first.add(&key(1), &device(3), NOW).expect("added");
+        first.change(&key(1), Action::SetThreshold(2), NOW).expect("set");
+        second.merge(&first.fleet.clone(), &key(2));
+        first.revoke(&key(1), id(3), Vec::new(), NOW).expect("it waits");
+        assert!(first.fleet.is_member(&device(3).key, NOW) && newest(&first).0 == 1);
+        first.write(&path).expect("written");
+        let mut first = Membership::read(&path, &key(1)).expect("read").expect("there");
+        let order = first.waiting().next().expect("it waits").clone();
+        assert_eq!(order.signers(), [id(1)]);
+
+        assert!(second.take_orders(&first.waiting_to_send(), &key(2)));
+        assert!(!second.take_orders(&first.waiting_to_send(), &key(2)), "nothing new");
+        second.approve(&key(2), &order.id()).expect("it is an admin");
+        assert!(!second.fleet.is_member(&device(3).key, NOW) && second.waiting().next().is_none());
+        assert!(first.merge(&second.fleet.clone(), &key(1)));
+        assert!(newest(&first) == newest(&second) && newest(&first).0 == 2 && first.waiting().next().is_none());
+        assert!(first.waiting_to_send().is_empty());
+    }
+
+    #[test]
+    fn after_a_fork_an_epoch_has_the_key_of_the_side_that_goes_on() {
+        let mut first = Membership::found(&key(1), "home", "nas", NOW).expect("founded");
+        let welcome = first.add(&key(1), &Device { admin: true, ..device(2) }, NOW).expect("added");
+        let mut second = Membership::take_up(&key(2), Fleet::clone(&first.fleet), &welcome);
+        first.rotate(&key(1), NOW).expect("rotated");
+        second.rotate(&key(2), NOW + std::time::Duration::from_millis(1)).expect("rotated");
+        assert_ne!(newest(&first), newest(&second));
+        assert!(first.sides().is_empty());
+        let theirs = newest(&second);
+        second.merge(&first.fleet.clone(), &key(2));
+        first.merge(&second.fleet.clone(), &key(1));
+        assert_eq!(first.sides().len(), 2);
+        assert!(matches!(first.resolve(&key(1), "00000000", NOW), Err(CannotChange::NoSide)));
+        let by = |tip: &Hash| first.fleet.side(tip)[0].signers().expect("signed")[0];
+        let (side, _) = first.sides().into_iter().find(|(_, tip)| by(tip) == id(2)).expect("a side");
+        first.resolve(&key(1), &side, NOW).expect("one admin is enough");
+        second.merge(&first.fleet.clone(), &key(2));
+        assert_eq!((newest(&first), newest(&second)), (theirs, theirs));
     }
 
     #[test]

@@ -6,13 +6,16 @@
 mod answer;
 mod embedding;
 mod federation;
-mod find;
+pub(crate) mod find;
 pub(crate) mod fleet;
 mod forget;
 mod intake;
+mod leaving;
+pub(crate) mod live;
 mod membership;
 mod receipts;
 mod record;
+mod recovering;
 mod sealed_files;
 mod sealing;
 mod sources;
@@ -34,13 +37,16 @@ use hearth_core::{
     DocumentId, Moment,
     audit::Event,
     delta::Kind,
+    fleet::trust::ANYWHERE,
     seal::{DocumentKey, Label},
+    segment::Draft,
     session::Gate,
     sync::Frontier,
 };
 use hearth_search::{ChunkDoc, Keyword, Model};
 use hearth_text::{Policy, Rules};
 
+pub(crate) use answer::with_causes;
 pub use embedding::Embedding;
 pub(crate) use federation::{FleetError, name_of};
 pub use find::Finder;
@@ -218,6 +224,7 @@ impl Node {
     pub fn open(root: &Path, settings: Settings) -> Result<Self, NodeError> {
         let shared = Arc::new(Shared::open(root, settings)?);
         shared.catch_up()?;
+        shared.finish_leaving()?;
         shared.recover_jobs()?;
         let embedding = Embedding::new(Arc::clone(&shared));
         let intake = intake::Intake::new(Arc::clone(&shared));
@@ -256,6 +263,20 @@ impl Node {
         self.intake.stop();
         self.embedding.stop();
         self.shared.settle();
+    }
+}
+
+/// Where a change lives that does not stay on this node.
+#[derive(Clone, Copy)]
+struct Home<'m> {
+    membership: &'m Membership,
+    residency: u16,
+}
+
+impl PartialEq for Home<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        // There is one membership at a time.
+        self.residency == other.residency
     }
 }
 
@@ -372,18 +393,18 @@ impl Shared {
         let mut entries = entries.into_iter().peekable();
         while let Some(first) = entries.peek() {
             let home = self.home(first, membership.as_deref())?;
-            let mut draft = match home {
-                Some(membership) => writer.log.draft_shared(*membership.id().as_bytes(), at)?,
-                None => writer.log.draft(at)?,
-            };
+            let mut draft = self.draft_for(writer, first, home, at)?;
             let mut changes = Vec::new();
             while let Some(entry) = entries.peek() {
-                let at_home = self.home(entry, membership.as_deref())?.is_some() == home.is_some();
-                if !at_home || draft.is_full(entry.len()) {
+                // The draft was begun for the first.
+                let fits = changes.is_empty()
+                    || self.home(entry, membership.as_deref())? == home
+                        && (home.is_none() || !self.would_come_late(entry, &draft)?);
+                if !fits || draft.is_full(entry.len()) {
                     break;
                 }
                 let entry = entries.next().expect("just peeked");
-                changes.push(self.enter(writer, &mut draft, home, entry)?);
+                changes.push(self.enter(writer, &mut draft, home.map(|home| home.membership), entry)?);
             }
             writer.keys.sync()?;
             let (position, segment) = writer.log.append(draft, at)?;
@@ -403,24 +424,50 @@ impl Shared {
         Ok(())
     }
 
-    /// The fleet whose log a change belongs into; `None` when it stays on this node.
-    fn home<'m>(
+    /// Begins the segment into which a change goes.
+    fn draft_for(
         &self,
+        writer: &mut Writer,
         entry: &Entry,
-        membership: Option<&'m Membership>,
-    ) -> Result<Option<&'m Membership>, StoreError> {
+        home: Option<Home<'_>>,
+        at: Moment,
+    ) -> Result<Draft, StoreError> {
+        let Some(Home { membership, residency }) = home else { return writer.log.draft(at) };
+        let fleet = *membership.id().as_bytes();
+        let mut draft = writer.log.draft_shared(fleet, residency, at)?;
+        if self.would_come_late(entry, &draft)? {
+            writer.log.renew_shared(residency)?;
+            draft = writer.log.draft_shared(fleet, residency, at)?;
+        }
+        Ok(draft.under(membership.fleet.policy().0, residency))
+    }
+
+    /// Whether others would take a document for older than the version before it: that lies in a log that was begun after this one.
+    fn would_come_late(&self, entry: &Entry, draft: &Draft) -> Result<bool, StoreError> {
+        let Entry::Document { body, .. } = entry else { return Ok(false) };
+        let before: Option<ItemRecord> = self.state.get(Tree::Item, body.meta.item.as_bytes())?;
+        let Some(before) = before else { return Ok(false) };
+        let before = self.document(before.document)?;
+        Ok(before.is_some_and(|before| before.shared.is_some() && before.incarnation > draft.incarnation()))
+    }
+
+    /// Where a change belongs that does not stay on this node.
+    fn home<'m>(&self, entry: &Entry, membership: Option<&'m Membership>) -> Result<Option<Home<'m>>, StoreError> {
         // Without a key of an epoch nothing can be sealed for others.
         let Some(membership) = membership.filter(|membership| membership.epoch().is_some()) else { return Ok(None) };
-        let shared = match entry {
-            Entry::Document { body, .. } => self.is_session_shared(body.meta.session),
+        let residency = match entry {
+            Entry::Document { body, .. } => self.residency_of(body.meta.session),
             Entry::Embedding { document, .. } | Entry::Rename { document, .. } | Entry::Tombstone { document } => {
                 let record: Option<DocumentRecord> = self.state.get(Tree::Document, document.as_bytes())?;
-                record.is_some_and(|record| record.shared == Some(membership.space()))
+                let shared = record.filter(|record| record.shared == Some(membership.space()));
+                // An order to erase is for everybody: who is no home any more may have been one.
+                let is_order = matches!(entry, Entry::Tombstone { .. });
+                shared.map(|record| if is_order { ANYWHERE } else { record.residency })
             }
-            Entry::Reached(_) => true,
-            Entry::Gate(_) | Entry::Forgotten(_) => false,
+            Entry::Reached(_) => Some(ANYWHERE),
+            Entry::Gate(_) | Entry::Forgotten(_) => None,
         };
-        Ok(shared.then_some(membership))
+        Ok(residency.map(|residency| Home { membership, residency }))
     }
 
     /// Does to the indexes what a step asks for.

@@ -328,6 +328,9 @@ pub(crate) struct DocumentRecord {
     /// The fleet's space, when it is in a log that the fleet shares; absent when it stays on this node.
     #[n(6)]
     pub(crate) shared: Option<SpaceId>,
+    /// Where it may live, when the fleet shares it.
+    #[cbor(n(8), default)]
+    pub(crate) residency: u16,
     /// Which of its author's logs that is.
     #[cbor(n(7), default)]
     pub(crate) incarnation: u64,

@@ -262,13 +262,14 @@ impl Step<'_> {
                 body.meta.item = item;
             }
         }
-        let incarnation = self.origin.as_ref().map_or(0, |origin| origin.log.incarnation);
+        let (incarnation, residency) =
+            self.origin.as_ref().map_or((0, 0), |origin| (origin.log.incarnation, origin.residency));
         if let Some(mut before) = before.clone()
             && self.comes_late(&before, incarnation, seq, body.meta.captured_at)?
         {
             let (position, shared) = (self.position, self.space());
             let (chunks, also) = (Vec::new(), Vec::new());
-            let record = DocumentRecord { item, position, seq, slot, chunks, also, shared, incarnation };
+            let record = DocumentRecord { item, position, seq, slot, chunks, also, shared, incarnation, residency };
             self.put(Tree::Document, document.as_bytes(), &record);
             before.older.push(document);
             self.put(Tree::Item, item.as_bytes(), &before);
@@ -307,7 +308,7 @@ impl Step<'_> {
         let chunks = body.passages.iter().map(|passage| passage.id).collect();
         let (position, shared) = (self.position, self.space());
         let also = Vec::new();
-        let record = DocumentRecord { item, position, seq, slot, chunks, also, shared, incarnation };
+        let record = DocumentRecord { item, position, seq, slot, chunks, also, shared, incarnation, residency };
         self.put(Tree::Document, document.as_bytes(), &record);
         let passages = u32::try_from(body.passages.len()).unwrap_or(u32::MAX);
         let record = ItemRecord { meta: body.meta.clone(), document, passages, older, node };

@@ -294,6 +294,7 @@ impl Asked {
                 after: when(&self.after)?,
                 before: when(&self.before)?,
             },
+            here: false,
         })
     }
 

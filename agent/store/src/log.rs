@@ -104,12 +104,15 @@ struct Tip {
     /// The file's number in its file system: a copy put back from a backup has another.
     #[n(7)]
     inode: u64,
-    /// Our log that the fleet may have, once there is one.
+    /// Our logs that the fleet, or a part of it, may have.
     #[n(8)]
-    shared: Option<Shared>,
+    shared: Vec<Shared>,
+    /// No other begins below this, whatever the clock says.
+    #[n(9)]
+    shared_floor: u64,
 }
 
-/// How far our log has got that a fleet may have.
+/// How far a log of ours has got that a fleet, or a part of it, may have.
 #[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
 struct Shared {
     #[cbor(n(0), with = "minicbor::bytes")]
@@ -122,6 +125,9 @@ struct Shared {
     seq: u64,
     #[cbor(n(4), with = "minicbor::bytes")]
     head: [u8; 32],
+    /// Which part.
+    #[n(5)]
+    residency: u16,
 }
 
 impl Shared {
@@ -145,7 +151,13 @@ struct End {
     ordinal: u32,
     offset: u64,
     chain: Chain,
-    shared: Option<Shared>,
+    shared: Vec<Shared>,
+}
+
+impl End {
+    fn shared(&mut self, incarnation: u64) -> Option<&mut Shared> {
+        self.shared.iter_mut().find(|shared| shared.incarnation == incarnation)
+    }
 }
 
 /// This node's log, where it grows.
@@ -226,40 +238,54 @@ impl Log {
         Ok(Draft::after(self.end_or_begin(now)?.chain.clone()))
     }
 
-    /// Begins the next segment of what this fleet may have.
+    /// Begins the next segment of what this fleet may have, or only the homes of a residency; 0 is all of it. Each has a log of its own,
+    /// since a log is followed without gaps.
     ///
     /// # Errors
     /// When a write failed before and no new incarnation can be begun yet.
-    pub fn draft_shared(&mut self, fleet: [u8; 16], now: Moment) -> Result<Draft, StoreError> {
+    pub fn draft_shared(&mut self, fleet: [u8; 16], residency: u16, now: Moment) -> Result<Draft, StoreError> {
         let author = self.key.verifying_key().to_bytes();
-        if let Some(shared) = self.end_or_begin(now)?.shared.as_ref().filter(|shared| shared.fleet == fleet) {
-            return Ok(Draft::after(shared.chain(author)));
+        let grows = |shared: &&Shared| shared.fleet == fleet && shared.residency == residency;
+        if let Some(shared) = self.end_or_begin(now)?.shared.iter().find(grows) {
+            return Ok(Draft::after(shared.chain(author)).under(0, residency));
         }
         let life = self.reader.last().expect("begun above").incarnation;
         let incarnation = (OF_FLEET | life.max(now.as_millis())).max(self.shared_floor + 1);
         self.shared_floor = incarnation;
-        let shared = Shared { fleet, incarnation, number: 0, seq: 0, head: GENESIS };
+        let shared = Shared { fleet, incarnation, number: 0, seq: 0, head: GENESIS, residency };
         let chain = shared.chain(author);
-        self.end.as_mut().expect("begun above").shared = Some(shared);
+        let grow = &mut self.end.as_mut().expect("begun above").shared;
+        // Of another fleet there is nothing to go on with.
+        grow.retain(|shared| shared.fleet == fleet);
+        grow.push(shared);
         // Before anything is written to it: segments of ours that come back from others are told from it by its number alone.
         self.note_tip()?;
-        Ok(Draft::after(chain))
+        Ok(Draft::after(chain).under(0, residency))
     }
 
-    /// The log that the fleet may have is known elsewhere further than here: the next one begins, beyond `incarnation`.
+    /// A log that the fleet may have is known elsewhere further than here: the next one begins, beyond `incarnation`.
     ///
     /// # Errors
     /// When it cannot be noted.
     pub fn begin_shared_anew(&mut self, incarnation: u64) -> Result<(), StoreError> {
         self.shared_floor = self.shared_floor.max(incarnation);
-        if let Some(end) = &mut self.end
-            && end.shared.as_ref().is_some_and(|shared| shared.incarnation <= incarnation)
-        {
-            end.shared = None;
-            // What is noted must not be gone on with after a crash.
-            self.note_tip()?;
-        }
-        Ok(())
+        self.end_shared(|shared| shared.incarnation <= incarnation)
+    }
+
+    /// What is written next for this residency is to be newer than everything that was shared: a log of its own begins with it.
+    ///
+    /// # Errors
+    /// When it cannot be noted.
+    pub fn renew_shared(&mut self, residency: u16) -> Result<(), StoreError> {
+        self.end_shared(|shared| shared.residency == residency)
+    }
+
+    fn end_shared(&mut self, ends: impl Fn(&Shared) -> bool) -> Result<(), StoreError> {
+        let Some(end) = &mut self.end else { return Ok(()) };
+        let before = end.shared.len();
+        end.shared.retain(|shared| !ends(shared));
+        // What is noted must not be gone on with after a crash.
+        if end.shared.len() < before { self.note_tip() } else { Ok(()) }
     }
 
     fn end_or_begin(&mut self, now: Moment) -> Result<&End, StoreError> {
@@ -275,19 +301,20 @@ impl Log {
     /// When it could not be written: nothing was acknowledged, and what was written before is untouched.
     pub fn append(&mut self, draft: Draft, now: Moment) -> Result<(Position, Segment), StoreError> {
         let what = || StoreError::Damaged("a draft that is older than the log");
-        let end = self.end.as_ref().ok_or_else(what)?;
-        let shared = end.shared.as_ref().filter(|shared| shared.incarnation == draft.incarnation());
-        let (fleet, is_shared) = match shared {
-            Some(shared) => (shared.fleet, true),
-            None if draft.incarnation() == end.chain.incarnation => (self.alone, false),
+        let incarnation = draft.incarnation();
+        let end = self.end.as_mut().ok_or_else(what)?;
+        let stays = incarnation == end.chain.incarnation;
+        let fleet = match end.shared(incarnation) {
+            Some(shared) => shared.fleet,
+            None if stays => self.alone,
             None => return Err(what()),
         };
         let segment = draft.close(&self.key, fleet, now);
         let positions = self.write_or_end(std::slice::from_ref(&segment))?;
         let end = self.end.as_mut().expect("just written to");
-        match &mut end.shared {
-            Some(shared) if is_shared => shared.follow(&segment)?,
-            _ => end.chain.follow(&segment)?,
+        match end.shared(incarnation) {
+            Some(shared) => shared.follow(&segment)?,
+            None => end.chain.follow(&segment)?,
         }
         self.note_tip_now_and_then(1)?;
         Ok((positions[0], segment))
@@ -302,7 +329,7 @@ impl Log {
         let own = self.key.verifying_key().to_bytes();
         let end = self.end_or_begin(now)?;
         let grows = |incarnation| {
-            incarnation == end.chain.incarnation || end.shared.as_ref().is_some_and(|it| it.incarnation == incarnation)
+            incarnation == end.chain.incarnation || end.shared.iter().any(|it| it.incarnation == incarnation)
         };
         if segments.iter().any(|segment| segment.head().author == own && grows(segment.head().incarnation)) {
             return Err(StoreError::Damaged("a segment that is said to be another's"));
@@ -464,6 +491,7 @@ impl Log {
             seq: end.chain.seq,
             head: end.chain.head,
             shared: end.shared.clone(),
+            shared_floor: self.shared_floor,
             inode: end.file.metadata().map_err(StoreError::io("reading the log"))?.ino(),
         };
         write_atomic(&self.tip_path(), &minicbor::to_vec(tip).expect("writing to memory does not fail"))
@@ -491,12 +519,15 @@ impl Log {
         let mut chain =
             Chain { author, incarnation: life.incarnation, number: tip.number, seq: tip.seq, head: tip.head };
         let mut shared = tip.shared;
-        self.shared_floor = shared.as_ref().map_or(0, |shared| shared.incarnation);
-        let mut follow = |segment: &Segment| match &mut shared {
-            _ if segment.head().author != author => true,
-            Some(shared) if segment.head().incarnation == shared.incarnation => shared.follow(segment).is_ok(),
-            _ if segment.head().incarnation == chain.incarnation => chain.follow(segment).is_ok(),
-            _ => true,
+        self.shared_floor = tip.shared_floor;
+        let mut follow = |segment: &Segment| {
+            let incarnation = segment.head().incarnation;
+            match shared.iter_mut().find(|shared| shared.incarnation == incarnation) {
+                _ if segment.head().author != author => true,
+                Some(shared) => shared.follow(segment).is_ok(),
+                None if incarnation == chain.incarnation => chain.follow(segment).is_ok(),
+                None => true,
+            }
         };
         let (mut file_no, mut ordinal, mut offset) = (tip.file, tip.ordinal, tip.offset);
         loop {
@@ -549,7 +580,7 @@ impl Log {
         sync_dir(&dir).and_then(|()| sync_dir(&self.root)).map_err(StoreError::io(what))?;
         self.reader.lives.write().expect("no holder panics").push(Life { incarnation, dir });
         let chain = Chain::begin(self.key.verifying_key().to_bytes(), incarnation);
-        self.end = Some(End { file, file_no: 0, ordinal: 0, offset: 0, chain, shared: None });
+        self.end = Some(End { file, file_no: 0, ordinal: 0, offset: 0, chain, shared: Vec::new() });
         Ok(())
     }
 }

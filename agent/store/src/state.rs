@@ -65,6 +65,8 @@ pub enum Tree {
     Reached = 15,
     /// What relays signed to have of this device's log.
     Receipt = 16,
+    /// When each device of the fleet was last met. A rebuild forgets it.
+    Met = 17,
 }
 
 impl Tree {

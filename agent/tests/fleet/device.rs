@@ -25,6 +25,8 @@ pub(crate) struct Device {
     pub(crate) key: String,
     /// Settings of its own, as variables.
     pub(crate) settings: Vec<(&'static str, String)>,
+    /// The network namespace it is in, if that is not ours: there it listens where everybody does.
+    space: Option<String>,
     port: u16,
     daemon: Option<Child>,
 }
@@ -33,7 +35,15 @@ impl Device {
     pub(crate) fn new(name: &'static str) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         fs::create_dir(dir.path().join("notes")).expect("made");
-        Self { dir, name, key: String::new(), settings: Vec::new(), port: free_port(), daemon: None }
+        let (key, settings, port) = (String::new(), Vec::new(), free_port());
+        Self { dir, name, key, settings, space: None, port, daemon: None }
+    }
+
+    /// A device in a network namespace.
+    pub(crate) fn on(space: &str, name: &'static str) -> Self {
+        let mut device = Self::new(name);
+        device.space = Some(space.to_owned());
+        device
     }
 
     /// Listens elsewhere from its next start on: who knew where it was does not find it.
@@ -58,9 +68,21 @@ impl Device {
     }
 
     pub(crate) fn hearth(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hearth"));
-        command.env_clear().env("HOME", self.dir.path()).env("PATH", "/usr/bin:/bin");
-        command.env("HEARTH_FLEET_LISTEN", self.at()).env("HEARTH_CAPTURE_SETTLE", "50ms");
+        const HEARTH: &str = env!("CARGO_BIN_EXE_hearth");
+        let mut command = match &self.space {
+            Some(space) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", space, HEARTH]).env_clear();
+                command
+            }
+            None => {
+                let mut command = Command::new(HEARTH);
+                command.env_clear().env("HEARTH_FLEET_LISTEN", self.at());
+                command
+            }
+        };
+        command.env("HOME", self.dir.path()).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        command.env("HEARTH_CAPTURE_SETTLE", "50ms");
         command.envs(self.settings.iter().map(|(name, value)| (*name, value)));
         command.arg("--data").arg(self.data()).args(args).stdin(Stdio::null());
         command
@@ -111,6 +133,29 @@ impl Device {
             daemon.kill().expect("killed");
             daemon.wait().expect("reaped");
         }
+    }
+
+    /// Ends it as its owner does.
+    pub(crate) fn stop(&mut self) {
+        self.run(&["stop"]);
+        if let Some(mut daemon) = self.daemon.take() {
+            daemon.wait().expect("reaped");
+        }
+    }
+
+    /// Stops it where it is, its links open; [`resume`](Self::resume) lets it go on.
+    pub(crate) fn pause(&self) {
+        self.signal("-STOP");
+    }
+
+    pub(crate) fn resume(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let daemon = self.daemon.as_ref().expect("it runs").id().to_string();
+        let status = Command::new("/bin/kill").args([signal, &daemon]).status().expect("there is `kill`");
+        assert!(status.success());
     }
 
     /// Founds a fleet, with what was and is captured in it.

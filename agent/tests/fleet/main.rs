@@ -9,4 +9,9 @@
 mod broker;
 mod device;
 mod direct;
+mod lan;
+mod live;
+mod powercut;
+mod recovery;
 mod relay;
+mod residency;

@@ -24,17 +24,17 @@ use crate::{
 };
 
 /// A coordinator in a folder of its own.
-struct Coordinator {
+pub(crate) struct Coordinator {
     dir: tempfile::TempDir,
     port: u16,
     trusted: Vec<String>,
     arguments: Vec<&'static str>,
     running: Option<(Child, String)>,
-    key: String,
+    pub(crate) key: String,
 }
 
 impl Coordinator {
-    fn new(trusted: &[&Device]) -> Self {
+    pub(crate) fn new(trusted: &[&Device]) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let trusted = trusted.iter().map(|device| device.key.clone()).collect();
         let port = free_port();
@@ -45,11 +45,11 @@ impl Coordinator {
         self.dir.path().join("data")
     }
 
-    fn at(&self) -> String {
+    pub(crate) fn at(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 
-    fn up(&mut self) {
+    pub(crate) fn up(&mut self) {
         let mut command = Command::new(Path::new(env!("CARGO_BIN_EXE_hearth")).with_file_name("hearth-coordinator"));
         command.env_clear().env("HEARTH_LOG", "debug").args(["serve", "--http", "127.0.0.1:0", "--quic", &self.at()]);
         command.arg("--data").arg(self.data()).args(self.trusted.iter().flat_map(|key| ["--trust", key.as_str()]));
@@ -73,7 +73,7 @@ impl Coordinator {
         }
     }
 
-    fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         if let Some((mut child, _)) = self.running.take() {
             child.kill().expect("killed");
             child.wait().expect("reaped");
@@ -103,7 +103,7 @@ impl Drop for Coordinator {
 }
 
 impl Device {
-    fn uses(&self, relay: &Coordinator) {
+    pub(crate) fn uses(&self, relay: &Coordinator) {
         self.uses_at(relay, &relay.at());
     }
 
@@ -120,7 +120,7 @@ impl Device {
     }
 
     /// Waits until the relay has signed to have all of this device's log, and this device has all that the relay has.
-    fn is_done_with_the_relay(&self) {
+    pub(crate) fn is_done_with_the_relay(&self) {
         until(&format!("the relay has signed to have all of {}", self.name), || {
             let relay = self.json(&["fleet"])["fleet"]["relays"][0].clone();
             let link = &relay["link"];
@@ -131,7 +131,7 @@ impl Device {
 }
 
 /// Two devices of a fleet that find each other only through the relay, both asleep.
-fn apart() -> (Device, Device, Coordinator) {
+pub(crate) fn apart() -> (Device, Device, Coordinator) {
     let (mut nas, mut laptop) = pair();
     let mut relay = Coordinator::new(&[&nas]);
     relay.up();

@@ -10,12 +10,13 @@ use hearth_core::{
     delta::{Kind, SealedChange, Tombstone},
     fleet::FleetId,
     merkle::{Hash, Peaks, includes, leaf},
+    receipt::Claim,
     seal::Sealed,
     segment::{Chain, Draft, GENESIS, Segment},
     sync::{Held, Log, Proof, frame::KEY_MAX},
 };
 
-use super::engine::{Appended, Engine, Failed, Place, ToStore};
+use super::engine::{Appended, Engine, Failed, Stamp, ToStore};
 
 /// One change of a test's segment.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -74,6 +75,9 @@ impl Author {
     }
 }
 
+/// As whoever signs receipts.
+pub(crate) const STAMP: Stamp = Stamp { store: [8; 32], at: Moment::from_millis(9) };
+
 /// The order to append a segment.
 pub(crate) fn order(segment: &Segment) -> ToStore {
     let log = hearth_core::sync::proof::log_of(segment);
@@ -127,8 +131,8 @@ impl<'a> Bench<'a> {
         self.engine.read(&FLEET, log, 0, u64::MAX, u64::MAX).expect("read")
     }
 
-    fn place(&self, log: &Log) -> Place {
-        self.engine.place(&FLEET, log).expect("read").expect("there is such a log")
+    fn claim(&self, log: &Log) -> Claim {
+        self.engine.claim(&FLEET, log, STAMP).expect("read").expect("there is such a log")
     }
 
     fn keys(&self, documents: &[u8]) -> Vec<Vec<u8>> {
@@ -179,7 +183,7 @@ fn a_fleet_is_there(bench: Bench<'_>) {
         bench.engine.held(&other).map(drop),
         bench.engine.proofs(&other).map(drop),
         bench.engine.append(&other, &[]).map(drop),
-        bench.engine.place(&other, &log).map(drop),
+        bench.engine.claim(&other, &log, STAMP).map(drop),
         bench.engine.read(&other, &log, 0, 1, 1).map(drop),
         bench.engine.keep_keys(&other, &[]),
         bench.engine.keys(&other, &[]).map(drop),
@@ -312,28 +316,32 @@ fn places(bench: Bench<'_>) {
     let mut authors = [Author::new(FLEET, 1), Author::new(FLEET, 2), Author::new(FLEET, 3)];
     let mut tree = Peaks::default();
     let mut expected = Vec::new();
-    assert_eq!(bench.engine.place(&FLEET, &authors[0].log()).expect("read"), None);
+    assert_eq!(bench.engine.claim(&FLEET, &authors[0].log(), STAMP).expect("read"), None);
     for turn in 0..20_u8 {
         let author = &mut authors[usize::from(turn) % 3];
         let order = author.body(document(turn), &[turn, 2]);
         let path = tree.push(leaf(&order.at.chain.head));
         bench.take(std::slice::from_ref(&order));
-        let place = Place {
+        let claim = Claim {
+            store: STAMP.store,
+            fleet: *FLEET.as_bytes(),
             author: author.chain.author,
+            incarnation: author.chain.incarnation,
             number: order.at.chain.number - 1,
             head: order.at.chain.head,
             size: tree.size(),
             root: tree.root(),
             index: tree.size() - 1,
             path,
+            at: STAMP.at,
         };
-        assert_eq!(bench.place(&author.log()), place, "{turn}");
-        assert!(includes(&place.root, place.size, place.index, &leaf(&place.head), &place.path));
-        expected.push((author.log(), place));
+        assert_eq!(bench.claim(&author.log()), claim, "{turn}");
+        assert!(includes(&claim.root, claim.size, claim.index, &leaf(&claim.head), &claim.path));
+        expected.push((author.log(), claim));
     }
     let bench = bench.reopen();
-    for (log, place) in &expected[17..] {
-        assert_eq!(bench.place(log), *place);
+    for (log, claim) in &expected[17..] {
+        assert_eq!(bench.claim(log), *claim);
     }
 }
 
@@ -387,12 +395,12 @@ fn pruning(bench: Bench<'_>) {
     };
     assert_eq!(bench.read(&other.log()), [gone(&burial)], "what buries stays");
     assert_eq!(bench.read(&author.log()), [early.encode().into(), gone(&late)], "what came before waits");
-    let place = bench.place(&author.log());
+    let claim = bench.claim(&author.log());
     assert!(bench.engine.tidy(&FLEET).expect("tidied") > 500);
     assert_eq!(bench.engine.tidy(&FLEET).expect("tidied"), 0, "there is nothing left to do");
     let bench = bench.reopen();
     assert_eq!(bench.read(&author.log()), [gone(&early), gone(&late)]);
-    assert_eq!(bench.place(&author.log()), place, "the tree is of heads");
+    assert_eq!(bench.claim(&author.log()), claim, "the tree is of heads");
     for segment in bench.read(&author.log()) {
         Segment::open(&segment).expect("it still verifies");
     }
@@ -415,7 +423,7 @@ fn fleets_apart(bench: Bench<'_>) {
     bench.engine.tidy(&FLEET).expect("tidied");
     assert_eq!(bench.keys(&[1]), [b"ours"]);
     assert_eq!(bench.read(&ours.log()).len(), 1);
-    assert_eq!(bench.place(&ours.log()).size, 1);
+    assert_eq!(bench.claim(&ours.log()).size, 1);
     bench.engine.forget(&other).expect("forgotten");
     let bench = bench.reopen();
     assert_eq!(bench.keys(&[1]), [b"ours"]);
@@ -469,7 +477,7 @@ fn forgotten(bench: Bench<'_>) {
     bench.keep(&[(2, b"not erased here")]);
     bench.take(&[first]);
     let bench = bench.reopen();
-    assert_eq!(bench.place(&author.log()).size, 1);
+    assert_eq!(bench.claim(&author.log()).size, 1);
     assert_eq!(bench.keys(&[2]), [b"not erased here"]);
     let usage = bench.engine.usage(&FLEET).expect("counted");
     assert_eq!((usage.segments, usage.keys, usage.erased), (1, 1, 0));

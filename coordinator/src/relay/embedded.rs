@@ -33,6 +33,7 @@ use data_encoding::HEXLOWER;
 use hearth_core::{
     DocumentId,
     fleet::FleetId,
+    receipt::Claim,
     sync::{Held, Log, Proof, frame::KEY_MAX, proof::HALF_MAX},
 };
 use tracing::{info, warn};
@@ -43,7 +44,7 @@ use self::{
     room::{Room, Sizes},
     shelf::{Piece, Pieces, Shape, push_frame, sync_dir, write_atomic},
 };
-use super::engine::{Appended, Engine, Failed, Place, ToStore, Usage};
+use super::engine::{Appended, Engine, Failed, Stamp, ToStore, Usage};
 
 /// Why something did not come to its end.
 #[derive(Debug)]
@@ -126,6 +127,12 @@ impl Embedded {
             }
             looked => looked.map(|()| engine),
         }
+    }
+
+    /// From now on the index fails at whatever it is asked.
+    #[cfg(test)]
+    pub(crate) fn break_index(&self) {
+        self.shared.index.break_it();
     }
 
     fn on(root: PathBuf, index: Index, sizes: Sizes) -> Self {
@@ -290,8 +297,8 @@ impl Engine for Embedded {
         self.at(fleet, |room, shared| room.append(shared, orders))
     }
 
-    fn place(&self, fleet: &FleetId, log: &Log) -> Result<Option<Place>, Failed> {
-        self.at(fleet, |room, shared| room.read(shared)?.place(log))
+    fn claim(&self, fleet: &FleetId, log: &Log, stamp: Stamp) -> Result<Option<Claim>, Failed> {
+        self.at(fleet, |room, shared| room.read(shared)?.claim(log, stamp))
     }
 
     fn read(&self, fleet: &FleetId, log: &Log, from: u64, to: u64, budget: u64) -> Result<Vec<Arc<[u8]>>, Failed> {

@@ -6,9 +6,9 @@
 use std::{io, sync::Arc};
 
 use hearth_core::{
-    DocumentId,
+    DocumentId, Moment,
     fleet::FleetId,
-    merkle::Hash,
+    receipt::Claim,
     segment::BadSegment,
     sync::{Held, Log, Proof},
 };
@@ -27,23 +27,13 @@ pub enum Appended {
     Gap,
 }
 
-/// Where the newest segment of a log stands in the fleet's tree, at the time when it came: what a receipt says, but for who signs it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Place {
-    /// The author's public key.
-    pub author: [u8; 32],
-    /// Number of the segment.
-    pub number: u64,
-    /// Digest of its head, whose bytes are the input of the leaf.
-    pub head: Hash,
-    /// How many leaves the tree had right after.
-    pub size: u64,
-    /// Its root then.
-    pub root: Hash,
-    /// Which leaf it is, from 0.
-    pub index: u64,
-    /// The path from the leaf to that root, lowest first.
-    pub path: Vec<Hash>,
+/// Who signs a receipt, and when.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Stamp {
+    /// The public key.
+    pub store: [u8; 32],
+    /// The time.
+    pub at: Moment,
 }
 
 /// What a fleet takes.
@@ -96,7 +86,7 @@ pub enum Failed {
     },
     /// The index does not answer.
     #[error(
-        "the relay's index does not answer ({reason}); start the coordinator again, it makes a new one from the files"
+        "the relay's index does not answer ({reason}); it is opened again, and made anew from the files where it must be"
     )]
     Index {
         /// What it said.
@@ -188,11 +178,12 @@ pub trait Engine: Send + Sync {
     /// Otherwise, when it cannot be written: some may be there all the same, and are had when they come again.
     fn append(&self, fleet: &FleetId, orders: &[ToStore]) -> Result<Vec<Appended>, Failed>;
 
-    /// Where the log's newest segment stands in the fleet's tree; `None` when there is no such log.
+    /// Where the log's newest segment stands in the fleet's tree, as it was right after that came, for the receipt that is stamped so; `None`
+    /// when there is no such log.
     ///
     /// # Errors
     /// When it cannot be read.
-    fn place(&self, fleet: &FleetId, log: &Log) -> Result<Option<Place>, Failed>;
+    fn claim(&self, fleet: &FleetId, log: &Log, stamp: Stamp) -> Result<Option<Claim>, Failed>;
 
     /// Segments `from..to` of a log: up to `budget` bytes, but at least one when there is one. It stops at what cannot be read.
     /// They are as they came, but for changes of erased documents, of which the hash is left.
@@ -251,9 +242,9 @@ mod tests {
                 "full for the index",
                 Failed::Index { reason: "IO error: No space left on device (os error 28)".into() },
                 true,
-                "start the coordinator again",
+                "made anew from the files",
             ),
-            ("a silent index", Failed::Index { reason: "it panicked".into() }, false, "start the coordinator again"),
+            ("a silent index", Failed::Index { reason: "it panicked".into() }, false, "it is opened again"),
             ("no fleet", Failed::NoFleet(FleetId::NONE), false, "must introduce the fleet"),
             ("newer", Failed::Newer { found: 9, known: 1 }, false, "run the newer hearth-coordinator"),
         ] {

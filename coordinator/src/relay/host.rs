@@ -6,7 +6,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -20,16 +20,19 @@ use hearth_core::{
         chain::Fleet,
         epoch::{BadRecord, KeyRecord},
     },
-    receipt::{self, Claim, Receipt},
+    receipt::{self, Receipt},
     segment::Segment,
     status::Label,
-    sync::{Grown, Held, Input, Keeper, Log, News, Proof, ToSend, ToStore, bucket::Bucket},
+    sync::{Grown, Held, Input, Keeper, Log, News, Proof, ToSend, ToStore, bucket::Bucket, frontier::LOGS_MAX},
 };
-use hearth_link::{Identity, VerifyingKey, session};
+use hearth_link::{
+    Identity, VerifyingKey,
+    session::{self, Budget},
+};
 use tokio::sync::broadcast;
 use tracing::{debug, info, warn};
 
-use super::engine::{Appended, Engine, Failed, Place, Usage};
+use super::engine::{Appended, Engine, Failed, Stamp, Usage};
 use crate::{sessions::Clock, trust::TrustList};
 
 /// How much a fleet may have and send.
@@ -55,6 +58,11 @@ const NEWS_MAX: usize = 16;
 const FULL_RETRY: Duration = Duration::from_secs(10 * 60);
 /// Whom the disk failed is asked to come again after so long.
 const DISK_RETRY: Duration = Duration::from_secs(10);
+/// The most logs of a fleet: well below what a greeting can name, for devices have logs that are not here.
+const LOGS: usize = LOGS_MAX / 4;
+/// The most logs of one device: it begins one for each place in which what it writes may live, and anew when its disk was set back. None is
+/// ever dropped, not even when all in it was erased: whoever still has it would send it again.
+const LOGS_OF_ONE: usize = 256;
 /// Receipts for so many of a device's logs are handed out when it comes, the newest first.
 const RECEIPTS_MAX: usize = 8;
 
@@ -94,6 +102,8 @@ pub struct Relay {
     buckets: Mutex<HashMap<FleetId, Bucket>>,
     /// Those that were turned away because they are at their quota, and were not let in since.
     full: Mutex<BTreeSet<FleetId>>,
+    /// Whose new log was declined last, by fleet.
+    crowded: Mutex<BTreeMap<FleetId, DeviceId>>,
 }
 
 impl std::fmt::Debug for Relay {
@@ -106,21 +116,25 @@ impl std::fmt::Debug for Relay {
 #[derive(Default, Debug)]
 struct Known {
     fleets: BTreeMap<FleetId, BTreeMap<DeviceId, Option<Label>>>,
-    devices: HashMap<DeviceId, BTreeSet<FleetId>>,
+    /// Most have one.
+    devices: HashMap<DeviceId, Vec<FleetId>>,
+    sheets: HashMap<DeviceId, FleetId>,
 }
 
 impl Known {
-    fn set(&mut self, fleet: FleetId, members: BTreeMap<DeviceId, Option<Label>>) {
+    fn set(&mut self, fleet: FleetId, members: BTreeMap<DeviceId, Option<Label>>, sheet: Option<DeviceId>) {
+        self.sheets.retain(|_, of| *of != fleet);
+        self.sheets.extend(sheet.map(|sheet| (sheet, fleet)));
         for device in self.fleets.remove(&fleet).into_iter().flat_map(BTreeMap::into_keys) {
             if let Some(fleets) = self.devices.get_mut(&device) {
-                fleets.remove(&fleet);
+                fleets.retain(|known| *known != fleet);
                 if fleets.is_empty() {
                     self.devices.remove(&device);
                 }
             }
         }
         for device in members.keys() {
-            self.devices.entry(*device).or_default().insert(fleet);
+            self.devices.entry(*device).or_insert_with(|| Vec::with_capacity(1)).push(fleet);
         }
         if !members.is_empty() {
             self.fleets.insert(fleet, members);
@@ -162,6 +176,7 @@ impl Relay {
             changes: Mutex::default(),
             buckets: Mutex::default(),
             full: Mutex::default(),
+            crowded: Mutex::default(),
         };
         for fleet in relay.engine.fleets()? {
             match relay.chain_of(&fleet) {
@@ -186,6 +201,11 @@ impl Relay {
         fleets.first().copied().filter(|_| fleets.len() == 1)
     }
 
+    /// The fleet that is served and can be recovered with this sheet.
+    pub fn fleet_of_sheet(&self, sheet: &DeviceId) -> Option<FleetId> {
+        self.read().sheets.get(sheet).copied()
+    }
+
     /// What is served, by fleet. It blocks.
     ///
     /// # Errors
@@ -204,6 +224,12 @@ impl Relay {
             format!(
                 "the fleet {fleet} has filled its quota of this relay, so its devices keep what is new until there is room; raise \
                  --relay-quota, or forget something"
+            )
+        }));
+        notices.extend(lock(&self.crowded).iter().map(|(fleet, device)| {
+            format!(
+                "{device} of the fleet {fleet} wants to begin another log, and there are as many as there may be ({LOGS_OF_ONE} of a device, \
+                 {LOGS} of a fleet), so what it writes there is not taken; something is wrong with it: revoke it, and let it join under a new key"
             )
         }));
         notices
@@ -226,6 +252,8 @@ impl Relay {
             is_kept: AtomicBool::new(true),
             news: broadcast::channel(NEWS_MAX).0,
             used: AtomicU64::new(used),
+            beginning: Mutex::default(),
+            share: OnceLock::new(),
         });
         let mut awake = lock(&self.awake);
         if let Some(first) = awake.get(&fleet).and_then(Weak::upgrade) {
@@ -324,16 +352,18 @@ impl Relay {
         }
         info!(%fleet, "a fleet that does not name this relay any more is dropped");
         lock(&self.full).remove(fleet);
+        lock(&self.crowded).remove(fleet);
         lock(&self.buckets).remove(fleet);
         self.engine.forget(fleet).map(|()| true)
     }
 
     fn know(&self, chain: &Fleet) {
-        let mut members = BTreeMap::new();
+        let (mut members, mut sheet) = (BTreeMap::new(), None);
         if chain.relay(&self.identity.device()).is_some() {
             members.extend(chain.members((self.clock)()).map(|(id, device)| (id, Label::cut(&device.name))));
+            sheet = chain.sheet().map(|(sheet, _)| sheet.id());
         }
-        self.known.write().unwrap_or_else(PoisonError::into_inner).set(chain.id(), members);
+        self.known.write().unwrap_or_else(PoisonError::into_inner).set(chain.id(), members, sheet);
     }
 
     /// Devices of fleets that are served may report, too.
@@ -355,6 +385,10 @@ pub struct Hosted {
     is_kept: AtomicBool,
     news: broadcast::Sender<Grown>,
     used: AtomicU64,
+    /// Held while a log is begun, so that logs are counted.
+    beginning: Mutex<()>,
+    /// Its share of what all sessions may have in memory.
+    share: OnceLock<Budget>,
 }
 
 impl std::fmt::Debug for Hosted {
@@ -377,6 +411,11 @@ impl Hosted {
     /// What happens in it.
     pub fn listen(&self) -> broadcast::Receiver<Grown> {
         self.news.subscribe()
+    }
+
+    /// The part of `whole` that the fleet's sessions may hold together.
+    pub fn share(&self, whole: &Budget) -> Budget {
+        self.share.get_or_init(|| whole.share()).clone()
     }
 
     fn chain(&self) -> Arc<Fleet> {
@@ -446,22 +485,9 @@ impl Hosted {
 
     /// The word that a log is here as far as it is.
     fn sign(&self, log: &Log) -> Option<Vec<u8>> {
-        let place = self.engine().place(&self.id(), log);
-        let place = place.inspect_err(|error| warn!(fleet = %self.id(), %error, "a receipt cannot be made")).ok()??;
-        let Place { author, number, head, size, root, index, path } = place;
-        let claim = Claim {
-            store: self.relay.identity.public().to_bytes(),
-            fleet: *self.id().as_bytes(),
-            author,
-            incarnation: log.incarnation,
-            number,
-            head,
-            size,
-            root,
-            index,
-            path,
-            at: (self.relay.clock)(),
-        };
+        let stamp = Stamp { store: self.relay.identity.public().to_bytes(), at: (self.relay.clock)() };
+        let claim = self.engine().claim(&self.id(), log, stamp);
+        let claim = claim.inspect_err(|error| warn!(fleet = %self.id(), %error, "a receipt cannot be made")).ok()??;
         match Receipt::sign(self.relay.identity.signing_key(), claim) {
             Ok(receipt) => Some(receipt::encode(&receipt)),
             Err(error) => {
@@ -472,7 +498,15 @@ impl Hosted {
     }
 
     fn append(&self, orders: &[ToStore]) -> Result<Vec<Input>, Failed> {
+        let begins = orders.iter().any(|order| order.number() == 0);
+        let _one_at_a_time = begins.then(|| lock(&self.beginning));
         let (mut answers, mut bytes, mut grown) = (Vec::with_capacity(orders.len()), 0, BTreeMap::new());
+        let declined = if begins { self.too_many(orders)? } else { BTreeSet::new() };
+        answers.extend(declined.iter().map(|log| Input::Declined { log: *log, number: 0 }));
+        // Seldom is there anything to leave out.
+        let left = (!declined.is_empty())
+            .then(|| orders.iter().filter(|order| !declined.contains(&order.at.log)).cloned().collect::<Vec<_>>());
+        let orders = left.as_deref().unwrap_or(orders);
         for (order, appended) in orders.iter().zip(self.engine().append(&self.id(), orders)?) {
             answers.push(match appended {
                 Appended::Taken => {
@@ -492,6 +526,25 @@ impl Hosted {
             let _ = self.news.send(Grown::Log(held));
         }
         Ok(answers)
+    }
+
+    /// The logs that are to be begun and must not be.
+    fn too_many(&self, orders: &[ToStore]) -> Result<BTreeSet<Log>, Failed> {
+        let mut there: BTreeSet<Log> = self.engine().held(&self.id())?.into_iter().map(|held| held.log).collect();
+        let mut declined = BTreeSet::new();
+        for log in orders.iter().filter(|order| order.number() == 0).map(|order| order.at.log) {
+            let of_one = (Log { incarnation: 0, ..log })..=(Log { incarnation: u64::MAX, ..log });
+            let is_full = there.len() >= LOGS || there.range(of_one).count() >= LOGS_OF_ONE;
+            if there.contains(&log) || !is_full {
+                there.insert(log);
+                continue;
+            }
+            declined.insert(log);
+            if lock(&self.relay.crowded).insert(self.id(), log.author) != Some(log.author) {
+                warn!(fleet = %self.id(), author = %log.author, "a device begins more logs than it may, and they are not taken");
+            }
+        }
+        Ok(declined)
     }
 }
 
@@ -628,7 +681,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::relay::embedded::Embedded;
+    use crate::relay::{conformance::Author, embedded::Embedded};
 
     const NOW: Moment = Moment::from_millis(1_000);
 
@@ -650,6 +703,44 @@ mod tests {
             fleet.handle(SignedLink::by(&key(1), link.clone())).expect("it holds");
         }
         fleet
+    }
+
+    /// A relay and a fleet of the devices 1 and 2 that it serves.
+    fn served(data: &std::path::Path) -> (Arc<Relay>, Arc<Hosted>) {
+        let identity = Identity::from_seed(&[9; 32]);
+        let place = link::Relay {
+            key: identity.public().to_bytes(),
+            address: "relay.example:7843".into(),
+            region: String::new(),
+        };
+        let trust = Arc::new(TrustList::new(vec![key(1).verifying_key()], None).expect("a list"));
+        let engine = Arc::new(Embedded::open(data).expect("it opens"));
+        let relay = Relay::open(engine, identity, trust, || NOW, Allowance::default()).expect("it opens");
+        let fleet = fleet(&[Action::AddDevice(device(2)), Action::AddRelay(place)]);
+        let hosted = relay.introduce(fleet, &key(1).verifying_key()).expect("the operator named it");
+        (relay, hosted)
+    }
+
+    #[test]
+    fn a_fleet_is_known_by_its_recovery_sheet_and_the_sheet_is_no_device_of_it() {
+        let data = tempfile::tempdir().expect("a folder");
+        let engine = Arc::new(Embedded::open(data.path()).expect("it opens"));
+        let identity = Identity::from_seed(&[9; 32]);
+        let (key_of_relay, address) = (identity.public().to_bytes(), "relay.example:7843".to_owned());
+        let place = link::Relay { key: key_of_relay, address, region: String::new() };
+        let trust = Arc::new(TrustList::new(vec![key(1).verifying_key()], None).expect("a list"));
+        let relay = Relay::open(engine, identity, Arc::clone(&trust), || NOW, Allowance::default()).expect("it opens");
+        let sheet = link::Sheet { key: device(5).key, wrap_key: [5; 32], wraps: vec![] };
+        let id = sheet.id();
+        let mut actions = vec![Action::AddRelay(place), Action::AddSheet(sheet)];
+        let hosted = relay.introduce(fleet(&actions), &key(1).verifying_key()).expect("the operator named it");
+        assert_eq!(relay.fleet_of_sheet(&id), Some(hosted.id()));
+        assert!(relay.fleet_of(&id).is_none() && !trust.knows(&id), "it neither syncs nor reports");
+        let refused = relay.introduce(fleet(&actions), &key(5).verifying_key());
+        assert!(matches!(refused, Err(NotServed::NotAMember)));
+        actions.push(Action::RevokeDevice { device: id, ends: Vec::new() });
+        hosted.take_in(&fleet(&actions)).expect("kept");
+        assert_eq!(relay.fleet_of_sheet(&id), None);
     }
 
     #[test]
@@ -674,7 +765,7 @@ mod tests {
         let second = DeviceId::of_key(&key(2).verifying_key());
         assert!(trust.knows(&second) && relay.fleet_of(&second) == Some(id));
 
-        actions.push(Action::RevokeDevice { device: second, last: None });
+        actions.push(Action::RevokeDevice { device: second, ends: Vec::new() });
         let after = fleet(&actions);
         let mut news = hosted.listen();
         let folder = std::fs::read_dir(data.path().join("relay")).expect("listed").flatten();
@@ -694,5 +785,32 @@ mod tests {
         // Who slept through it and shows what it knew brings nobody back.
         let shown = relay.introduce(before, &key(2).verifying_key());
         assert!(matches!(shown, Err(NotServed::NotAMember)));
+    }
+
+    #[test]
+    fn a_device_that_begins_too_many_logs_is_declined_the_next_and_nothing_else() {
+        let data = tempfile::tempdir().expect("a folder");
+        let (relay, hosted) = served(data.path());
+        let first = |seed: u8, incarnation: u64| {
+            let mut author = Author::new(hosted.id(), seed);
+            author.chain.incarnation = incarnation;
+            author.body(DocumentId::from_bytes([1; 16]), b"body")
+        };
+        let most = LOGS_OF_ONE as u64;
+        let began = hosted.store((0..most).map(|life| first(2, life)).collect());
+        assert!(began.iter().all(|input| matches!(input, Input::Stored(_))), "{began:?}");
+        assert!(relay.notices().is_empty());
+
+        let (one_more, old) = (first(2, most), first(2, 7));
+        let log = one_more.at.log;
+        let answers = hosted.store(vec![one_more, old.clone(), first(1, 1)]);
+        let stored = answers.iter().filter(|input| matches!(input, Input::Stored(_))).count();
+        assert!(answers.contains(&Input::Declined { log, number: 0 }) && stored == 2, "{answers:?}");
+        let (held, _) = hosted.logs().expect("read");
+        assert_eq!(held.len(), LOGS_OF_ONE + 1);
+        let notices = relay.notices();
+        assert!(notices.len() == 1 && notices[0].contains(&log.author.to_string()), "{notices:?}");
+        relay.tidy();
+        assert_eq!(relay.notices(), notices, "it is told until the fleet leaves or the program starts again");
     }
 }

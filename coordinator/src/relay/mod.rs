@@ -1,6 +1,6 @@
 //! The relay: it keeps the sealed segments of fleets for devices that are not awake together, and can open none of them.
 //!
-//! [`engine`] is what keeps them, [`embedded`] keeps them in files of this machine; [`host`] is what is done with them, [`sessions`] how
+//! [`engine`] is what keeps them, [`embedded`] keeps them in files of this machine, [`steady`] opens it again when it must; [`host`] is what is done with them, [`sessions`] how
 //! devices come to it.
 
 #[cfg(test)]
@@ -9,6 +9,8 @@ pub mod embedded;
 pub mod engine;
 pub mod host;
 pub mod sessions;
+pub mod steady;
 
 pub use engine::Engine;
 pub use host::{Allowance, Relay};
+pub use steady::Steady;

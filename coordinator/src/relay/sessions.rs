@@ -7,13 +7,14 @@ use std::{sync::Arc, time::Duration};
 
 use hearth_core::{
     fleet::{
+        FleetId,
         chain::Fleet,
         letter::{LETTER_MAX, Letter},
     },
     sync::Grown,
 };
 use hearth_link::{
-    Close, Link, LinkError, Receiving, Sending,
+    Close, Link, LinkError, Receiving, Sending, VerifyingKey, recovering,
     session::{self, Budget, Ended, MESSAGE_TIME, Progress, Session, letters},
 };
 use tokio::{
@@ -30,7 +31,7 @@ use super::host::{Hosted, NotServed, Relay};
 const INTRODUCTION_MAX: usize = 1 << 20;
 const INTRODUCTION_TIME: Duration = Duration::from_secs(10);
 const STRANGERS_MAX: usize = 8;
-/// What all sessions may have in memory of what comes in and goes out.
+/// What all sessions may have in memory of what comes in and goes out; those of one fleet have a share of it.
 const MEMORY: usize = 64 << 20;
 
 /// What sessions share.
@@ -79,12 +80,15 @@ pub struct Entered {
 }
 
 /// Speaks with a device until that ends.
-pub async fn talk(entered: Box<Entered>) {
+pub fn talk(entered: Box<Entered>) -> impl Future<Output = ()> + Send {
     let Entered { session, halves, news, first } = *entered;
-    match session::run(session, halves, news, first, |_| {}).await {
-        Ended::Link(reason) => debug!(%reason, "the link has ended"),
-        Ended::Stopped => debug!("the session was stopped"),
-        reason => warn!(%reason, "the session was ended"),
+    let talking = Box::pin(session::run(session, halves, news, first, |_| {}));
+    async move {
+        match talking.await {
+            Ended::Link(reason) => debug!(%reason, "the link has ended"),
+            Ended::Stopped => debug!("the session was stopped"),
+            reason => warn!(%reason, "the session was ended"),
+        }
     }
 }
 
@@ -98,6 +102,13 @@ impl Doors {
     pub async fn enter(&self, link: Link, stop: CancellationToken) -> Option<Box<Entered>> {
         let (peer, key) = (link.device(), *link.peer());
         let (mut sending, mut receiving) = letters(link);
+        if let Some(fleet) = self.relay.fleet_of_sheet(&peer) {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = self.recover(fleet, &key, (sending, receiving)) => {}
+            }
+            return None;
+        }
         let entered = tokio::select! {
             () = stop.cancelled() => {
                 sending.close(Close::ShuttingDown);
@@ -114,7 +125,7 @@ impl Doors {
             }
         };
         info!(fleet = %hosted.id(), "a device of a fleet is linked");
-        let news = hosted.listen();
+        let (news, budget) = (hosted.listen(), hosted.share(&self.budget));
         let session = Session {
             keeper: hosted,
             peer,
@@ -122,9 +133,30 @@ impl Doors {
             port: 0,
             stop,
             progress: Arc::<Progress>::default(),
-            budget: Some(self.budget.clone()),
+            budget: Some(budget),
+            questions: None,
         };
         Some(Box::new(Entered { session, halves: (sending, receiving), news, first }))
+    }
+
+    /// Has a word with whoever holds a fleet's recovery sheet.
+    async fn recover(&self, fleet: FleetId, key: &VerifyingKey, (sending, mut receiving): (Sending, Receiving)) {
+        let Ok(_one_of_few) = Arc::clone(&self.strangers).try_acquire_owned() else {
+            return sending.close(Close::Busy);
+        };
+        receiving.limit(INTRODUCTION_MAX, INTRODUCTION_TIME);
+        let first = timeout(INTRODUCTION_TIME, receiving.receive()).await;
+        if !matches!(first, Ok(Ok(first)) if matches!(Letter::decode(&first), Ok(Letter::Known { .. }))) {
+            return sending.close(Close::Garbage);
+        }
+        let relay = Arc::clone(&self.relay);
+        let Ok(Ok(hosted)) = spawn_blocking(move || relay.host(fleet)).await else {
+            return sending.close(Close::CannotKeep);
+        };
+        match recovering::answer(hosted, &key.to_bytes(), (sending, receiving)).await {
+            Ok(()) => info!(%fleet, "a fleet was recovered with its sheet"),
+            Err(reason) => warn!(%fleet, %reason, "somebody with a fleet's recovery sheet was not served"),
+        }
     }
 
     /// Finds out of which fleet the other end is.
@@ -132,7 +164,7 @@ impl Doors {
         &self,
         sending: &mut Sending,
         receiving: &mut Receiving,
-        key: &hearth_link::VerifyingKey,
+        key: &VerifyingKey,
     ) -> Result<(Arc<Hosted>, Vec<Letter>), NotLetIn> {
         let relay = Arc::clone(&self.relay);
         let known = relay.fleet_of(&hearth_core::DeviceId::of_key(key));

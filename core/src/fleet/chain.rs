@@ -7,6 +7,9 @@
 //! rotating, adding and removing admins, the threshold, resolving) needs as many admins as the threshold, or all when there are fewer:
 //! could one alone make admins, it could make as many as any threshold asks for.
 //!
+//! **The recovery sheet** signs as an admin does, and alone suffices whatever the threshold is: enough people put their shares together for it.
+//! It is given keys, and is no member. There is one at a time; revoking it is revoking a device.
+//!
 //! **A fork** is two links after one. Then the fleet stands where it stood before both; what either side revokes is revoked at once;
 //! nothing else counts until a [`Resolve`](Action::Resolve), signed by the threshold of that moment without those whom the other
 //! sides revoked. It settles all links from the one it keeps up to itself, also against rivals that turn up later; those still
@@ -22,7 +25,8 @@ use state::State;
 
 use super::{
     FleetId,
-    link::{Action, BadLink, Device, LINKS_MAX, Last, Link, Relay, SignedLink, WRAPPED_BYTES},
+    link::{Action, BadLink, Device, LINKS_MAX, Link, Relay, Sheet, SignedLink, WRAPPED_BYTES},
+    policy::Policy,
 };
 use crate::{DeviceId, Moment, merkle::Hash, signed::Distrust};
 
@@ -105,6 +109,9 @@ pub enum Refused {
     /// The relay is there already, or is not.
     #[error("the relay is in the list already, or is not there to be removed; look at the list of relays")]
     Relay,
+    /// There is one already.
+    #[error("the fleet has a recovery sheet already; revoke it before another one is added")]
+    Sheet,
     /// A resolve keeps a link that it does not follow.
     #[error("the link resolves a fork in favour of a side that it is not on; write it after the side that is kept")]
     KeepsElsewhere,
@@ -128,8 +135,8 @@ pub enum Standing {
     Active,
     /// Was a member until this moment.
     Expired(Moment),
-    /// Was a member; its segments count up to here.
-    Revoked(Option<Last>),
+    /// Was a member; [`Fleet::end_of`] says how much of its logs counts.
+    Revoked,
 }
 
 #[derive(Clone, Debug)]
@@ -191,8 +198,8 @@ pub struct Fleet {
     struck: Struck,
     /// Whether links stand after the head that nobody has decided between.
     frozen: bool,
-    /// Everybody that any side ever revoked, with the earliest end.
-    revoked: BTreeMap<DeviceId, Option<Last>>,
+    /// Everybody that any side ever revoked, with the number of the last segment that counts of each log: the earliest that any side names.
+    revoked: BTreeMap<DeviceId, BTreeMap<u64, u64>>,
 }
 
 impl Fleet {
@@ -267,16 +274,24 @@ impl Fleet {
 
         let at = self.nodes.len();
         let revokes = match link.action() {
-            Action::RevokeDevice { device, last } => Some((*device, *last)),
+            Action::RevokeDevice { device, ends } => {
+                Some((*device, ends.iter().map(|end| (end.incarnation, end.number)).collect::<BTreeMap<_, _>>()))
+            }
             _ => None,
         };
         self.nodes.push(Node { signed, digest, parent, children: Vec::new(), signers });
         self.nodes[parent].children.push(at);
         self.by_digest.insert(digest, at);
         self.branches += usize::from(beside);
-        if let Some((device, last)) = revokes {
-            let end = self.revoked.entry(device).or_insert(last);
-            *end = last.min(*end);
+        if let Some((device, ends)) = revokes {
+            let earliest = self.revoked.entry(device).or_insert_with(|| ends.clone());
+            earliest.retain(|incarnation, last| match ends.get(incarnation) {
+                Some(end) => {
+                    *last = (*last).min(*end);
+                    true
+                }
+                None => false,
+            });
         }
         if parent == self.head && !beside && self.is_enough(at, &self.state, &self.struck) {
             self.step(at);
@@ -367,8 +382,7 @@ impl Fleet {
     /// Whether enough of a link's signers are admins in `state` and not struck out.
     fn is_enough(&self, at: usize, state: &State, struck: &Struck) -> bool {
         let node = &self.nodes[at];
-        let count = node.signers.iter().filter(|it| state.is_admin(it) && !struck.has(it)).count();
-        count >= state.needs(node.link().action())
+        state.is_enough(node.link().action(), &node.signers, |it| struck.has(it))
     }
 
     /// Whom those links strike out that stand beside this path.
@@ -467,6 +481,12 @@ impl Fleet {
         self.nodes.iter().filter(|node| node.children.is_empty()).map(Node::link)
     }
 
+    /// The links of the side that ends with `tip`, from where the fleet stands on.
+    pub fn side(&self, tip: &Hash) -> Vec<&SignedLink> {
+        let path = self.by_digest.get(tip).map(|at| self.path(*at)).unwrap_or_default();
+        path.into_iter().skip_while(|at| *at != self.head).skip(1).map(|at| &self.nodes[at].signed).collect()
+    }
+
     /// Writes the link that lets the side that ends with `tip` go on, for admins to sign.
     pub fn resolve(&self, tip: &Hash, at: Moment) -> Option<Link> {
         let path = self.path(*self.by_digest.get(tip)?);
@@ -501,10 +521,24 @@ impl Fleet {
         self.state.devices.iter()
     }
 
-    /// How a device stands; `None` of one that was never added.
+    /// The recovery sheet that holds, and when it was added, by the clock of who did.
+    pub fn sheet(&self) -> Option<(&Sheet, Moment)> {
+        let (id, link) = self.state.sheet.filter(|(id, _)| !self.revoked.contains_key(id) && !self.struck.has(id))?;
+        let link = self.nodes[*self.by_digest.get(&link)?].link();
+        let Action::AddSheet(sheet) = link.action() else { return None };
+        debug_assert_eq!(sheet.id(), id, "the link adds it");
+        Some((sheet, link.at()))
+    }
+
+    /// Whether this ed25519 key is that of the recovery sheet.
+    pub fn is_sheet(&self, key: &[u8; 32]) -> bool {
+        self.sheet().is_some_and(|(sheet, _)| sheet.key == *key)
+    }
+
+    /// How a device stands; `None` of one that was never added, and of the recovery sheet while it holds.
     pub fn standing(&self, id: &DeviceId, now: Moment) -> Option<Standing> {
-        if let Some(last) = self.revoked.get(id) {
-            return Some(Standing::Revoked(*last));
+        if self.revoked.contains_key(id) {
+            return Some(Standing::Revoked);
         }
         Some(match self.state.devices.get(id)?.expires {
             Some(at) if at <= now => Standing::Expired(at),
@@ -521,18 +555,19 @@ impl Fleet {
             .filter(move |(id, device)| !self.revoked.contains_key(id) && device.expires.is_none_or(|at| now < at))
     }
 
-    /// Whether a segment of this author's log counts: of a revoked device, those up to its last.
+    /// The number of the last segment that counts of a revoked device's log; `None` when nothing of that log does.
     ///
-    /// Later lives of a log have higher numbers, so a life after the last is refused whole, and one before it is left as it is.
+    /// Each log is named by the link that revoked it, or a revoked device could go on with one that is not the newest.
+    pub fn end_of(&self, id: &DeviceId, incarnation: u64) -> Option<u64> {
+        self.revoked.get(id)?.get(&incarnation).copied()
+    }
+
+    /// Whether a segment of this author's log counts: of a revoked device, those up to the end of that log.
     pub fn accepts(&self, author: &[u8; 32], incarnation: u64, number: u64) -> bool {
         let Ok(key) = ed25519_dalek::VerifyingKey::from_bytes(author) else { return false };
         let id = DeviceId::of_key(&key);
         self.state.devices.contains_key(&id)
-            && match self.revoked.get(&id) {
-                None => true,
-                Some(None) => false,
-                Some(Some(last)) => (incarnation, number) <= (last.incarnation, last.number),
-            }
+            && (!self.revoked.contains_key(&id) || self.end_of(&id, incarnation).is_some_and(|last| number <= last))
     }
 
     /// The epoch that holds; 0 before the first rotation. While the fleet stands still this is the epoch before the fork: seal under
@@ -541,15 +576,19 @@ impl Fleet {
         self.state.epoch
     }
 
-    /// The key of an epoch as it was wrapped to a device.
+    /// The key of an epoch as it was wrapped to a device, or to the recovery sheet.
     pub fn wrapped(&self, epoch: u32, device: &DeviceId) -> Option<&[u8; WRAPPED_BYTES]> {
         let node = &self.nodes[*self.by_digest.get(self.state.rotations.get(&epoch)?)?];
         let Action::Rotate { wraps, .. } = node.link().action() else { return None };
-        wraps.binary_search_by_key(device, |(id, _)| *id).ok().map(|at| &wraps[at].1)
+        let rotated = wraps.binary_search_by_key(device, |(id, _)| *id).ok().map(|at| &wraps[at].1);
+        rotated.or_else(|| {
+            let (sheet, _) = self.sheet().filter(|(sheet, _)| sheet.id() == *device)?;
+            sheet.wraps.binary_search_by_key(&epoch, |(epoch, _)| *epoch).ok().map(|at| &sheet.wraps[at].1)
+        })
     }
 
     /// The policy that holds, with its epoch; 0 and nothing before the first.
-    pub fn policy(&self) -> (u32, &[u8]) {
+    pub const fn policy(&self) -> (u32, &Policy) {
         (self.state.policy_epoch, &self.state.policy)
     }
 
@@ -649,6 +688,7 @@ impl Fleet {
                 return Err(BadSnapshot::Malformed);
             }
         }
+        fleet.nodes.shrink_to_fit();
         if fleet.encode() == bytes { Ok(fleet) } else { Err(BadSnapshot::Malformed) }
     }
 }

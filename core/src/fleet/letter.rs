@@ -1,12 +1,17 @@
 //! What two nodes, or a node and a relay, say to each other around the protocol of [`sync`](crate::sync): who is in the fleet, who wants
-//! to join, what a relay has.
+//! to join, what a relay has, what the people of one look for among what the other keeps to itself.
 //!
 //! A letter is one byte that says what kind it is, and its content. Nothing of it is believed here.
 
+use super::waiting;
 use crate::{receipt, sync::frame::MESSAGE_MAX};
 
 /// The longest letter.
 pub const LETTER_MAX: usize = MESSAGE_MAX + 3;
+/// The most bytes of a question.
+pub const QUESTION_MAX: usize = 64 << 10;
+/// The most bytes of an answer.
+pub const ANSWER_MAX: usize = MESSAGE_MAX - 2;
 
 /// One message between nodes.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -31,6 +36,22 @@ pub enum Letter {
     Refused(String),
     /// A relay's signed word that it has a segment, and so all before it in that log.
     Receipt(Vec<u8>),
+    /// A question of the sender's people. What it says is between the two nodes.
+    Ask {
+        /// By which the answer is known.
+        number: u32,
+        /// At most [`QUESTION_MAX`] bytes.
+        question: Vec<u8>,
+    },
+    /// The answer to a question.
+    Answer {
+        /// Of the question.
+        number: u32,
+        /// Empty when there is none.
+        answer: Vec<u8>,
+    },
+    /// Orders that wait for more admins.
+    Waiting(Vec<u8>),
 }
 
 /// What came is no letter.
@@ -52,6 +73,9 @@ impl Letter {
             Self::Welcome(welcome) => [&[4][..], welcome].concat(),
             Self::Refused(why) => [&[5][..], why.as_bytes()].concat(),
             Self::Receipt(receipt) => [&[7][..], receipt].concat(),
+            Self::Ask { number, question } => [&[8][..], &number.to_be_bytes(), question].concat(),
+            Self::Answer { number, answer } => [&[9][..], &number.to_be_bytes(), answer].concat(),
+            Self::Waiting(orders) => [&[16][..], orders].concat(),
         }
     }
 
@@ -75,6 +99,16 @@ impl Letter {
                 Self::Refused(std::str::from_utf8(content).map_err(|_| NotALetter)?.to_owned())
             }
             7 if content.len() <= receipt::BYTES_MAX => Self::Receipt(content.to_vec()),
+            8 | 9 => {
+                let (number, content) = content.split_first_chunk().ok_or(NotALetter)?;
+                let (number, content) = (u32::from_be_bytes(*number), content.to_vec());
+                match kind {
+                    8 if content.len() <= QUESTION_MAX => Self::Ask { number, question: content },
+                    9 if content.len() <= ANSWER_MAX => Self::Answer { number, answer: content },
+                    _ => return Err(NotALetter),
+                }
+            }
+            16 if content.len() <= waiting::BYTES_MAX => Self::Waiting(content.to_vec()),
             _ => return Err(NotALetter),
         })
     }
@@ -96,16 +130,23 @@ mod tests {
             Letter::Welcome(vec![5]),
             Letter::Refused("no".into()),
             Letter::Receipt(vec![6]),
+            Letter::Ask { number: 7, question: vec![1] },
+            Letter::Answer { number: u32::MAX, answer: Vec::new() },
+            Letter::Waiting(vec![7]),
         ] {
             assert_eq!(Letter::decode(&letter.encode()), Ok(letter));
         }
         for (case, bytes) in [
             ("nothing", vec![]),
-            ("another kind", vec![9, 1]),
+            ("another kind", vec![10, 1]),
+            ("a question without a number", vec![8, 0, 0, 0]),
+            ("a question without end", vec![8; QUESTION_MAX + 6]),
+            ("an answer without end", vec![9; ANSWER_MAX + 6]),
             ("half a port", vec![6, 1]),
             ("half a digest", [&[6, 1, 2][..], &[7; 15]].concat()),
             ("no text", vec![5, 0xFF]),
             ("a receipt without end", vec![7; receipt::BYTES_MAX + 2]),
+            ("orders without end", vec![16; waiting::BYTES_MAX + 2]),
             ("a sentence without end", [vec![5], vec![b'a'; REFUSAL_MAX + 1]].concat()),
         ] {
             assert_eq!(Letter::decode(&bytes), Err(NotALetter), "{case}");

@@ -26,10 +26,14 @@ pub const REGION_MAX: usize = 64;
 pub const POLICY_MAX: usize = 64 << 10;
 /// The most devices that belong to a fleet at once.
 pub const DEVICES_MAX: usize = 1024;
+/// The most logs of a revoked device of which something counts.
+pub const ENDS_MAX: usize = 256;
 /// The most links of a chain.
 pub const LINKS_MAX: u64 = 1 << 16;
 /// The most signatures under a link, and so the highest threshold.
 pub const SIGNATURES_MAX: usize = 16;
+/// The most wraps in a link: one for each device and one for the recovery sheet, or one for each epoch so far.
+pub const WRAPS_MAX: usize = DEVICES_MAX + 1;
 /// The bytes of an epoch key wrapped to a device: encapsulated key, ciphertext, tag.
 pub const WRAPPED_BYTES: usize = 32 + 32 + 16;
 /// The most bytes of an encoded link: a rotation with a wrap for every device fits.
@@ -59,7 +63,7 @@ impl Device {
     }
 }
 
-/// Where a revoked device's log ends for everybody.
+/// Where a log of a revoked device ends for everybody.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Last {
     /// Which life of its log; later lives have higher numbers.
@@ -81,6 +85,24 @@ pub struct Relay {
     pub region: String,
 }
 
+/// The recovery sheet: an admin of paper, which signs links and is given keys, and is no device.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Sheet {
+    /// The ed25519 public key of its seed.
+    pub key: [u8; 32],
+    /// The X25519 public key of its seed.
+    pub wrap_key: [u8; 32],
+    /// The keys of the epochs so far, wrapped to it, by ascending epoch; the newest when there are too many.
+    pub wraps: Vec<(u32, [u8; WRAPPED_BYTES])>,
+}
+
+impl Sheet {
+    /// The id that follows from its key.
+    pub fn id(&self) -> DeviceId {
+        DeviceId::of_key_bytes(&self.key)
+    }
+}
+
 /// What a link does.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Action {
@@ -95,18 +117,18 @@ pub enum Action {
     },
     /// A device becomes a member.
     AddDevice(Device),
-    /// A device is a member no more, and never again.
+    /// A device is a member no more, and never again; or the recovery sheet is worth nothing any more.
     RevokeDevice {
         /// Which one.
         device: DeviceId,
-        /// The last of its segments that counts; `None` when none does.
-        last: Option<Last>,
+        /// Where each of its logs ends, by ascending incarnation. Of a log that is not named nothing counts.
+        ends: Vec<Last>,
     },
     /// A new epoch key.
     Rotate {
         /// The epoch that begins: one more than the one before.
         epoch: u32,
-        /// The key, wrapped to each device, by ascending id.
+        /// The key, wrapped to each device and to the recovery sheet, by ascending id.
         wraps: Vec<(DeviceId, [u8; WRAPPED_BYTES])>,
     },
     /// New rules.
@@ -131,6 +153,8 @@ pub enum Action {
         /// The first link that is settled.
         keeps: Hash,
     },
+    /// The fleet can be recovered with this sheet of paper.
+    AddSheet(Sheet),
 }
 
 /// Why bytes are not a link.
@@ -163,7 +187,7 @@ pub enum BadLink {
     Threshold,
     /// Too much of something.
     #[error(
-        "a link of the fleet's chain holds more than {DEVICES_MAX} wraps or {POLICY_MAX} bytes of policy; make it smaller"
+        "a link of the fleet's chain holds more than {WRAPS_MAX} wraps or {POLICY_MAX} bytes of policy; make it smaller"
     )]
     TooLarge,
     /// No signature, too many, or out of order.
@@ -321,11 +345,24 @@ fn check(action: &Action) -> Result<(), BadLink> {
             if device.admin { Ok(()) } else { Err(BadLink::Malformed) }
         }
         Action::AddDevice(device) => check_device(device),
+        Action::RevokeDevice { ends, .. } => {
+            if ends.len() > ENDS_MAX {
+                return Err(BadLink::TooLarge);
+            }
+            if ends.is_sorted_by(|a, b| a.incarnation < b.incarnation) { Ok(()) } else { Err(BadLink::Malformed) }
+        }
         Action::Rotate { wraps, .. } => {
-            if wraps.len() > DEVICES_MAX {
+            if wraps.len() > WRAPS_MAX {
                 return Err(BadLink::TooLarge);
             }
             if wraps.is_sorted_by(|a, b| a.0 < b.0) { Ok(()) } else { Err(BadLink::Malformed) }
+        }
+        Action::AddSheet(sheet) => {
+            key(&sheet.key)?;
+            if sheet.wraps.len() > WRAPS_MAX {
+                return Err(BadLink::TooLarge);
+            }
+            if sheet.wraps.is_sorted_by(|a, b| a.0 < b.0) { Ok(()) } else { Err(BadLink::Malformed) }
         }
         Action::Policy { bytes, .. } => {
             if bytes.len() > POLICY_MAX {
@@ -342,11 +379,7 @@ fn check(action: &Action) -> Result<(), BadLink> {
             if plain { Ok(()) } else { Err(BadLink::Place) }
         }
         Action::SetThreshold(k) => threshold(*k),
-        Action::RevokeDevice { .. }
-        | Action::RemoveRelay(_)
-        | Action::AddAdmin(_)
-        | Action::RemoveAdmin(_)
-        | Action::Resolve { .. } => Ok(()),
+        Action::RemoveRelay(_) | Action::AddAdmin(_) | Action::RemoveAdmin(_) | Action::Resolve { .. } => Ok(()),
     }
 }
 
@@ -362,12 +395,12 @@ fn write_action<'e, 'v>(e: &'e mut Encoder<&'v mut Vec<u8>>, action: &Action) ->
             e.array(2)?.u8(2)?;
             write_device(e, device)
         }
-        Action::RevokeDevice { device, last } => {
-            e.array(3)?.u8(3)?.bytes(device.as_bytes())?;
-            match last {
-                Some(last) => e.array(3)?.u64(last.incarnation)?.u64(last.number)?.bytes(&last.head),
-                None => e.null(),
+        Action::RevokeDevice { device, ends } => {
+            e.array(3)?.u8(3)?.bytes(device.as_bytes())?.array(ends.len() as u64)?;
+            for end in ends {
+                e.array(3)?.u64(end.incarnation)?.u64(end.number)?.bytes(&end.head)?;
             }
+            Ok(e)
         }
         Action::Rotate { epoch, wraps } => {
             e.array(3)?.u8(4)?.u32(*epoch)?.array(wraps.len() as u64)?;
@@ -383,6 +416,13 @@ fn write_action<'e, 'v>(e: &'e mut Encoder<&'v mut Vec<u8>>, action: &Action) ->
         Action::RemoveAdmin(device) => e.array(2)?.u8(9)?.bytes(device.as_bytes()),
         Action::SetThreshold(k) => e.array(2)?.u8(10)?.u8(*k),
         Action::Resolve { keeps } => e.array(2)?.u8(11)?.bytes(keeps),
+        Action::AddSheet(sheet) => {
+            e.array(4)?.u8(12)?.bytes(&sheet.key)?.bytes(&sheet.wrap_key)?.array(sheet.wraps.len() as u64)?;
+            for (epoch, wrapped) in &sheet.wraps {
+                e.array(2)?.u32(*epoch)?.bytes(wrapped)?;
+            }
+            Ok(e)
+        }
     }
 }
 
@@ -401,26 +441,19 @@ fn read_action(d: &mut Decoder<'_>) -> Option<Action> {
         (2, 2) => Action::AddDevice(read_device(d)?),
         (3, 3) => {
             let device = d.decode().ok()?;
-            let last = match d.datatype().ok()? {
-                Type::Null => d.null().ok().map(|()| None)?,
-                _ if d.array().ok()?? == 3 => {
-                    Some(Last { incarnation: d.u64().ok()?, number: d.u64().ok()?, head: array(d).ok()? })
+            let count = usize::try_from(d.array().ok()??).ok().filter(|count| *count <= ENDS_MAX)?;
+            let mut ends = Vec::with_capacity(count);
+            for _ in 0..count {
+                if d.array().ok()?? != 3 {
+                    return None;
                 }
-                _ => return None,
-            };
-            Action::RevokeDevice { device, last }
+                ends.push(Last { incarnation: d.u64().ok()?, number: d.u64().ok()?, head: array(d).ok()? });
+            }
+            Action::RevokeDevice { device, ends }
         }
         (4, 3) => {
             let epoch = d.u32().ok()?;
-            let count = usize::try_from(d.array().ok()??).ok().filter(|count| *count <= DEVICES_MAX)?;
-            let mut wraps = Vec::with_capacity(count);
-            for _ in 0..count {
-                if d.array().ok()?? != 2 {
-                    return None;
-                }
-                wraps.push((d.decode().ok()?, array(d).ok()?));
-            }
-            Action::Rotate { epoch, wraps }
+            Action::Rotate { epoch, wraps: wraps(d, |d| d.decode().ok())? }
         }
         (5, 3) => Action::Policy { epoch: d.u32().ok()?, bytes: d.bytes().ok()?.to_vec() },
         (6, 4) => Action::AddRelay(Relay {
@@ -433,8 +466,29 @@ fn read_action(d: &mut Decoder<'_>) -> Option<Action> {
         (9, 2) => Action::RemoveAdmin(d.decode().ok()?),
         (10, 2) => Action::SetThreshold(d.u8().ok()?),
         (11, 2) => Action::Resolve { keeps: array(d).ok()? },
+        (12, 4) => Action::AddSheet(Sheet {
+            key: array(d).ok()?,
+            wrap_key: array(d).ok()?,
+            wraps: wraps(d, |d| d.u32().ok())?,
+        }),
         _ => return None,
     })
+}
+
+/// Wrapped keys, each behind what it is for.
+fn wraps<T>(
+    d: &mut Decoder<'_>,
+    mut whom: impl FnMut(&mut Decoder<'_>) -> Option<T>,
+) -> Option<Vec<(T, [u8; WRAPPED_BYTES])>> {
+    let count = usize::try_from(d.array().ok()??).ok().filter(|count| *count <= WRAPS_MAX)?;
+    let mut wraps = Vec::with_capacity(count);
+    for _ in 0..count {
+        if d.array().ok()?? != 2 {
+            return None;
+        }
+        wraps.push((whom(d)?, array(d).ok()?));
+    }
+    Some(wraps)
 }
 
 fn text(d: &mut Decoder<'_>, max: usize) -> Option<String> {
@@ -571,7 +625,8 @@ impl SignedLink {
         if count == 0 || count > SIGNATURES_MAX as u64 {
             return Err(BadLink::Signatures);
         }
-        let mut signatures = Vec::with_capacity(SIGNATURES_MAX);
+        // Most have one, and a relay keeps many links in memory.
+        let mut signatures = Vec::with_capacity(usize::try_from(count).expect("just bounded"));
         for _ in 0..count {
             signatures.push(pair(&mut d).ok_or(BadLink::Malformed)?);
         }

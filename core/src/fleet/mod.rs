@@ -1,16 +1,20 @@
 //! A fleet is a signed chain: who belongs to it, which keys they share, how one joins and how one comes back.
 //!
 //! [`link`] is one signed entry, [`chain`] the machine that decides what entries together say, [`epoch`] the keys that members
-//! share, [`invite`] the join code, [`recovery`] the sheet of paper for the worst day,
-//! [`trust`] what sessions are told of others, [`letter`] what they say to each other. Clocks and entropy are handed in.
+//! share, [`invite`] the join code, [`recovery`] the words of the sheet of paper for the worst day, [`sheet`] what they do,
+//! [`waiting`] orders that need more admins, [`policy`] where things may live, [`trust`] what sessions are told of others, [`letter`]
+//! what they say to each other. Clocks and entropy are handed in.
 
 pub mod chain;
 pub mod epoch;
 pub mod invite;
 pub mod letter;
 pub mod link;
+pub mod policy;
 pub mod recovery;
+pub mod sheet;
 pub mod trust;
+pub mod waiting;
 pub mod words;
 
 use std::{fmt, str::FromStr};

@@ -1,7 +1,5 @@
 //! What a fleet's chain says to a session about others.
 
-use std::cmp::Ordering;
-
 use sha2::{Digest, Sha256};
 
 use super::{
@@ -43,19 +41,18 @@ impl Trust for At<'_> {
             None => Standing::Unknown,
             // What it wrote while it was a member stays good; that it writes on is for its link to be refused.
             Some(InFleet::Active | InFleet::Expired(_)) => Standing::Member,
-            Some(InFleet::Revoked(None)) => Standing::RevokedAfter(0),
-            Some(InFleet::Revoked(Some(last))) => match log.incarnation.cmp(&last.incarnation) {
-                Ordering::Less => Standing::RevokedAfter(u64::MAX),
-                Ordering::Equal => Standing::RevokedAfter(last.number.saturating_add(1)),
-                Ordering::Greater => Standing::RevokedAfter(0),
-            },
+            Some(InFleet::Revoked) => {
+                let last = self.fleet.end_of(&log.author, log.incarnation);
+                Standing::RevokedAfter(last.map_or(0, |last| last.saturating_add(1)))
+            }
         }
     }
 
     fn may_have(&self, who: &DeviceId, residency: u16) -> bool {
         // A relay is given nothing that it could read.
         let belongs = self.fleet.standing(who, self.now) == Some(InFleet::Active) || self.fleet.relay(who).is_some();
-        residency == ANYWHERE && belongs
+        let is_home = || self.fleet.policy().1.residency(residency).is_some_and(|it| it.homes.contains(who));
+        belongs && (residency == ANYWHERE || is_home())
     }
 }
 
@@ -64,7 +61,10 @@ mod tests {
     use ed25519_dalek::SigningKey;
 
     use super::*;
-    use crate::fleet::link::{Action, Device, Last, Link, Relay, SignedLink};
+    use crate::fleet::{
+        link::{Action, Device, Last, Link, Relay, SignedLink},
+        policy::Policy,
+    };
 
     const NOW: Moment = Moment::from_millis(1_000);
     const LATER: Moment = Moment::from_millis(5_000);
@@ -86,18 +86,18 @@ mod tests {
         DeviceId::of_key(&key(seed).verifying_key())
     }
 
-    /// Device 1 founded it, 2 is a member, 3 was revoked at (7, 4), 4 was revoked whole, 5 expires at `LATER`, 6 is a relay, 7 was one.
+    /// Device 1 founded it, 2 is a member, 3 was revoked at (7, 4) and (9, 0), 4 was revoked whole, 5 expires at `LATER`, 6 is a relay, 7 was one.
     fn fleet() -> Fleet {
         let mut link = Link::first(NOW, "home", device(1, None), 1).expect("a link");
         let mut fleet = Fleet::begin(SignedLink::by(&key(1), link.clone())).expect("a fleet");
-        let last = Some(Last { incarnation: 7, number: 4, head: [0; 32] });
+        let ends = [(7, 4), (9, 0)].map(|(incarnation, number)| Last { incarnation, number, head: [0; 32] });
         for action in [
             Action::AddDevice(device(2, None)),
             Action::AddDevice(device(3, None)),
             Action::AddDevice(device(4, None)),
             Action::AddDevice(device(5, Some(LATER))),
-            Action::RevokeDevice { device: id(3), last },
-            Action::RevokeDevice { device: id(4), last: None },
+            Action::RevokeDevice { device: id(3), ends: ends.into() },
+            Action::RevokeDevice { device: id(4), ends: Vec::new() },
             Action::AddRelay(relay(6)),
             Action::AddRelay(relay(7)),
             Action::RemoveRelay(relay(7).key),
@@ -113,9 +113,11 @@ mod tests {
         let fleet = fleet();
         for (case, author, incarnation, expected) in [
             ("a member", 2, 1, Standing::Member),
-            ("a life before the last", 3, 6, Standing::RevokedAfter(u64::MAX)),
-            ("the last life", 3, 7, Standing::RevokedAfter(5)),
-            ("a life after the last", 3, 8, Standing::RevokedAfter(0)),
+            ("a log that is named", 3, 7, Standing::RevokedAfter(5)),
+            ("another that is named", 3, 9, Standing::RevokedAfter(1)),
+            ("one before them", 3, 6, Standing::RevokedAfter(0)),
+            ("one between them", 3, 8, Standing::RevokedAfter(0)),
+            ("one after them", 3, 10, Standing::RevokedAfter(0)),
             ("revoked whole", 4, 1, Standing::RevokedAfter(0)),
             ("a stranger", 9, 1, Standing::Unknown),
             ("one whose time is over", 5, 1, Standing::Member),
@@ -143,6 +145,31 @@ mod tests {
         assert!([1, 2, 5, 6].iter().all(|who| fleet.speaks_with(&key(*who).verifying_key().to_bytes(), NOW)));
         assert_eq!(standing(&fleet, 6), Standing::Unknown, "a relay writes nothing");
         assert!(!may(2, 1, NOW), "a residency that this version does not know");
+    }
+
+    #[test]
+    fn what_lives_in_a_residency_is_for_its_homes_that_belong() {
+        let mut fleet = fleet();
+        let mut policy = Policy::default();
+        let homes = [2, 3, 5, 6, 9].map(id).into_iter().collect();
+        let number = policy.set("study", homes).expect("sound");
+        let mut set = |policy: &Policy| {
+            let (epoch, _) = fleet.policy();
+            let action = Action::Policy { epoch: epoch + 1, bytes: policy.encode() };
+            let link = fleet.head().then(NOW, action).expect("a link");
+            fleet.handle(SignedLink::by(&key(1), link)).expect("it holds");
+            let at = |now| At { fleet: &fleet, now };
+            [1, 2, 3, 5, 6, 9].map(|who| (at(NOW).may_have(&id(who), number), at(LATER).may_have(&id(who), number)))
+        };
+        let no = (false, false);
+        let now = set(&policy);
+        assert_eq!(
+            now,
+            [no, (true, true), no, (true, false), (true, true), no],
+            "an admin that is no home, revoked, expired, a relay, a stranger"
+        );
+        policy.remove("study").expect("it is there");
+        assert_eq!(set(&policy), [no; 6]);
     }
 
     fn standing(fleet: &Fleet, author: u8) -> Standing {

@@ -85,8 +85,21 @@ pub trait Keeper: Send + Sync {
     /// Looks at a receipt that the other side sent.
     fn take_receipt(&self, peer: &DeviceId, bytes: &[u8]);
 
+    /// Answers a question of the other side's people; empty when there is no answer. A relay has none.
+    fn answer(&self, _peer: &DeviceId, _question: &[u8]) -> Vec<u8> {
+        Vec::new()
+    }
+
     /// Tells the owner what the machine found out.
     fn tell(&self, peer: &DeviceId, news: News);
+
+    /// Orders that wait for more admins, as they are sent; empty when none does, and of a relay.
+    fn waiting(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    /// Takes in orders that wait as the other side knows them.
+    fn take_waiting(&self, _orders: &[u8]) {}
 
     /// Something was stored a moment ago: what was put off for many at once is done now.
     fn settle(&self) {}

@@ -93,6 +93,13 @@ pub enum Input {
         /// When to try again.
         retry_after: Duration,
     },
+    /// Whoever has the disk takes nothing of the log of this segment of [`Effect::Store`], for it has as many logs as it may have.
+    Declined {
+        /// Which log.
+        log: Log,
+        /// Which number.
+        number: u64,
+    },
     /// A log grew on disk otherwise: our own, or through another session.
     Appended(Held),
     /// The answer to [`Effect::Read`]: consecutive segments, at least one when there is one; empty when the disk cannot read them.
@@ -164,6 +171,8 @@ pub enum News {
     },
     /// A log's segments do not follow each other, and no fork explains it.
     Broken(Log),
+    /// The peer takes nothing more of a log of ours, until it is connected again or the fleet's chain grew.
+    Declined(Log),
 }
 
 /// What to do.
@@ -279,6 +288,7 @@ impl Peer {
             Input::Frame(bytes) => self.read_frame(&bytes, trust),
             Input::Stored(at) => self.stored(at),
             Input::NotStored { log, number, retry_after } => self.not_stored(log, number, retry_after),
+            Input::Declined { log, number } => self.declined(log, number),
             Input::Appended(held) => self.grew(held),
             Input::Segments { log, first, segments } => self.loaded(log, first, segments, trust),
             Input::Keys(records) => self.offer_keys(records),
@@ -292,7 +302,12 @@ impl Peer {
 
     /// The next thing to do. Ask until there is none after each input.
     pub fn poll(&mut self, _now: Moment) -> Option<Effect> {
-        self.effects.pop_front()
+        let next = self.effects.pop_front();
+        if next.is_none() {
+            // Ten thousand of them wait in a relay.
+            self.effects = VecDeque::new();
+        }
+        next
     }
 
     /// When to say [`Input::Tick`], if nothing else happens before.

@@ -194,7 +194,7 @@ fn append_shared(log: &mut Log, fleet: [u8; 16], n: u8) -> Segment {
 }
 
 fn append_shared_at(log: &mut Log, fleet: [u8; 16], n: u8, now: Moment) -> Segment {
-    let mut draft = log.draft_shared(fleet, now).expect("a draft");
+    let mut draft = log.draft_shared(fleet, 0, now).expect("a draft");
     draft.push(Tombstone { document: DocumentId::from_bytes([n; 16]) });
     log.append(draft, now).expect("appended").1
 }
@@ -228,6 +228,37 @@ fn what_the_fleet_may_have_is_a_log_of_its_own_beside_what_stays() {
 }
 
 #[test]
+fn each_residency_is_a_log_of_its_own_and_what_is_renewed_is_newer_than_all() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let mut log = open(dir.path());
+    let append = |log: &mut Log, residency, n| {
+        let mut draft = log.draft_shared([7; 16], residency, NOW).expect("a draft");
+        draft.push(Tombstone { document: DocumentId::from_bytes([n; 16]) });
+        let head = log.append(draft, NOW).expect("appended").1.head().clone();
+        assert_eq!(head.residency, residency);
+        (head.incarnation, head.number)
+    };
+    let (all, study) = (append(&mut log, 0, 1), append(&mut log, 2, 2));
+    assert!(study.0 > all.0 && (all.1, study.1) == (0, 0));
+    drop(log);
+    let mut log = open(dir.path());
+    assert_eq!(
+        (append(&mut log, 0, 3), append(&mut log, 2, 4)),
+        ((all.0, 1), (study.0, 1)),
+        "each goes on, without gaps"
+    );
+    log.renew_shared(0).expect("noted");
+    drop(log);
+    // The clock that was set back makes nothing older.
+    let mut log = Log::open(dir.path(), SigningKey::from_bytes(&[1; 32]), [0; 16], Moment::START).expect("opened");
+    let renewed = append(&mut log, 0, 5);
+    assert!(renewed.0 > study.0 && renewed.1 == 0, "{renewed:?} {study:?}");
+    assert_eq!(append(&mut log, 2, 6), (study.0, 2), "the other is as it was");
+    assert_eq!(log.reader.count(), 1, "one life");
+    assert_eq!(documents(&log, Position::BEGIN), [1, 2, 3, 4, 5, 6]);
+}
+
+#[test]
 fn our_own_of_an_earlier_life_may_come_back_and_disturb_nothing() {
     let (dir, lost) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
     let before = {
@@ -250,10 +281,10 @@ fn our_own_of_an_earlier_life_may_come_back_and_disturb_nothing() {
 fn a_draft_of_a_log_that_does_not_grow_any_more_is_refused() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let mut log = open(dir.path());
-    let mut draft = log.draft_shared([7; 16], NOW).expect("a draft");
+    let mut draft = log.draft_shared([7; 16], 0, NOW).expect("a draft");
     draft.push(Tombstone { document: DocumentId::from_bytes([1; 16]) });
     log.begin_shared_anew(0).expect("nothing to note");
-    let grows = log.draft_shared([7; 16], NOW).expect("a draft").incarnation();
+    let grows = log.draft_shared([7; 16], 0, NOW).expect("a draft").incarnation();
     assert_eq!(grows, draft.incarnation(), "what ended long ago changes nothing");
     log.begin_shared_anew(grows).expect("noted");
     assert!(log.append(draft, NOW).is_err());

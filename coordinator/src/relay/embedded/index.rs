@@ -6,23 +6,20 @@
 use std::{
     collections::BTreeMap,
     fs, io,
-    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
 };
 
 use tracing::error;
 
 use crate::{
+    drawer::{Drawer, Unread, guarded, patiently, unread},
     relay::engine::Failed,
-    store::{Unread, panic_text, patiently, unread},
 };
 
 /// The version of the index that this program writes, and the newest that it reads.
 pub(super) const SCHEMA: u32 = 1;
 
-/// sled would take a gigabyte of memory otherwise.
-const CACHE_BYTES: u64 = 8 << 20;
-const SCHEMA_KEY: &[u8] = b"schema";
+const DRAWER: Drawer = Drawer { cache: 8 << 20, schema: SCHEMA };
 const TREE: &[u8] = b"relay";
 /// So many entries are removed at once.
 const REMOVED_AT_ONCE: usize = 1000;
@@ -37,6 +34,8 @@ pub(super) struct Index {
     _db: sled::Db,
     /// Stands on the disk once the index is in doubt: the next opening does without it.
     doubt: PathBuf,
+    #[cfg(test)]
+    is_broken: std::sync::atomic::AtomicBool,
 }
 
 impl Index {
@@ -64,7 +63,14 @@ impl Index {
             Unread::Io(source) => Failed::io("opening the relay's index")(source),
             Unread::Broken(reason) => Failed::Index { reason },
         })?;
-        Ok((Self { tree, _db: db, doubt }, set_aside))
+        let index = Self {
+            tree,
+            _db: db,
+            doubt,
+            #[cfg(test)]
+            is_broken: false.into(),
+        };
+        Ok((index, set_aside))
     }
 
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Failed> {
@@ -116,18 +122,26 @@ impl Index {
         let _ = fs::File::create(&self.doubt);
     }
 
+    #[cfg(test)]
+    pub(super) fn break_it(&self) {
+        self.is_broken.store(true, std::sync::atomic::Ordering::SeqCst);
+    }
+
     fn guarded<T>(&self, work: impl FnOnce() -> sled::Result<T>) -> Result<T, Failed> {
-        let reason = match catch_unwind(AssertUnwindSafe(work)) {
-            Ok(Ok(done)) => return Ok(done),
-            Ok(Err(error)) => match unread(error) {
-                Unread::Io(error) => return Err(Failed::Index { reason: error.to_string() }),
-                Unread::Busy(reason) | Unread::Broken(reason) => reason,
-                Unread::Newer(_) => "it is newer".into(),
-            },
-            Err(cause) => panic_text(&*cause),
+        #[cfg(test)]
+        let work = || {
+            assert!(
+                !self.is_broken.load(std::sync::atomic::Ordering::SeqCst),
+                "as a page of sled's that cannot be read"
+            );
+            work()
         };
-        self.is_in_doubt();
-        Err(Failed::Index { reason })
+        guarded(work).map_err(|unread| {
+            if !matches!(unread, Unread::Io(_)) {
+                self.is_in_doubt();
+            }
+            Failed::Index { reason: unread.reason() }
+        })
     }
 }
 
@@ -145,46 +159,14 @@ fn move_aside(relay: &Path, path: &Path, doubt: &Path) -> Result<(), Failed> {
 }
 
 fn read(path: &Path) -> Result<(sled::Db, sled::Tree), Unread> {
-    if !path.exists() {
-        begin(path)?;
-    }
-    let db = sled_at(path)?;
-    match db.get(SCHEMA_KEY).map_err(unread)?.as_deref().map(<[u8; 4]>::try_from) {
-        Some(Ok(version)) => match u32::from_be_bytes(version) {
-            found if found > SCHEMA => return Err(Unread::Newer(found)),
-            SCHEMA => {}
-            _ => return Err(Unread::Broken("its version is not one that ever was".into())),
-        },
-        // Much damage looks to sled like an empty store. Ours is never empty: `begin` saw to that.
-        Some(Err(_)) | None => return Err(Unread::Broken("it does not say its version".into())),
-    }
+    let db = DRAWER.open(path)?;
     let tree = db.open_tree(TREE).map_err(unread)?;
     Ok((db, tree))
-}
-
-/// Makes an index beside its place and then moves it there, so that whatever stands in its place is complete.
-fn begin(path: &Path) -> Result<(), Unread> {
-    let draft = path.with_extension("begun");
-    match fs::remove_dir_all(&draft) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(Unread::Io(error)),
-        _ => {}
-    }
-    let db = sled_at(&draft)?;
-    db.insert(SCHEMA_KEY, &SCHEMA.to_be_bytes()).map_err(unread)?;
-    db.flush().map_err(unread)?;
-    drop(db);
-    fs::rename(&draft, path).map_err(Unread::Io)
-}
-
-fn sled_at(path: &Path) -> Result<sled::Db, Unread> {
-    sled::Config::new().path(path).cache_capacity(CACHE_BYTES).open().map_err(unread)
 }
 
 #[cfg(test)]
 pub(super) fn write_version(relay: &Path, version: u32) {
     let path = relay.join("index");
     // Whoever closed it may not have let go of it yet.
-    let db = patiently(move || sled_at(&path)).expect("it is sound");
-    db.insert(SCHEMA_KEY, &version.to_be_bytes()).expect("written");
-    db.flush().expect("flushed");
+    patiently(move || Drawer { schema: version, ..DRAWER }.write_schema(&path)).expect("it is sound");
 }

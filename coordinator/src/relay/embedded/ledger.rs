@@ -12,6 +12,7 @@ use hearth_core::{
     DeviceId, DocumentId,
     fleet::FleetId,
     merkle::{Hash, Peaks, leaf},
+    receipt::Claim,
     segment::{Chain, GENESIS, Outline},
     sync::{Held, Log},
 };
@@ -22,7 +23,7 @@ use super::{
     index::{Changes, Index},
     shelf::Found,
 };
-use crate::relay::engine::{Failed, Place};
+use crate::relay::engine::{Failed, Stamp};
 
 /// How far all is.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Encode, Decode)]
@@ -364,15 +365,19 @@ impl<'a> Ledger<'a> {
     }
 
     /// Where the log's newest segment stands in the tree.
-    pub(super) fn place(&self, log: &Log) -> Result<Option<Place>, Stop> {
-        Ok(self.end(log)?.map(|end| Place {
+    pub(super) fn claim(&self, log: &Log, stamp: Stamp) -> Result<Option<Claim>, Stop> {
+        Ok(self.end(log)?.map(|end| Claim {
+            store: stamp.store,
+            fleet: *self.fleet.as_bytes(),
             author: end.author,
+            incarnation: log.incarnation,
             number: end.next - 1,
             head: end.head,
             size: end.index + 1,
             root: end.root,
             index: end.index,
             path: end.path.chunks_exact(32).map(|hash| hash.try_into().expect("32 bytes")).collect(),
+            at: stamp.at,
         }))
     }
 

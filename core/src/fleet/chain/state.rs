@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{RELAYS_MAX, Refused};
 use crate::{
     DeviceId,
-    fleet::link::{Action, DEVICES_MAX, Device, Relay},
+    fleet::{
+        link::{Action, DEVICES_MAX, Device, Relay},
+        policy::Policy,
+    },
     merkle::Hash,
 };
 
@@ -20,8 +23,10 @@ pub(super) struct State {
     /// The link that began each epoch.
     pub(super) rotations: BTreeMap<u32, Hash>,
     pub(super) policy_epoch: u32,
-    pub(super) policy: Vec<u8>,
+    pub(super) policy: Policy,
     pub(super) relays: BTreeMap<[u8; 32], Relay>,
+    /// The recovery sheet that holds, and the link that added it.
+    pub(super) sheet: Option<(DeviceId, Hash)>,
 }
 
 impl State {
@@ -34,9 +39,14 @@ impl State {
             epoch: 0,
             rotations: BTreeMap::new(),
             policy_epoch: 0,
-            policy: Vec::new(),
+            policy: Policy::default(),
             relays: BTreeMap::new(),
+            sheet: None,
         }
+    }
+
+    pub(super) fn is_sheet(&self, id: &DeviceId) -> bool {
+        self.sheet.is_some_and(|(sheet, _)| sheet == *id)
     }
 
     pub(super) fn is_active(&self, id: &DeviceId) -> bool {
@@ -45,6 +55,11 @@ impl State {
 
     pub(super) fn is_admin(&self, id: &DeviceId) -> bool {
         self.is_active(id) && self.devices.get(id).is_some_and(|device| device.admin)
+    }
+
+    /// Whether the id was ever that of a device or a sheet.
+    fn was_known(&self, id: &DeviceId) -> bool {
+        self.devices.contains_key(id) || self.revoked.contains(id) || self.is_sheet(id)
     }
 
     fn admins(&self) -> usize {
@@ -64,6 +79,7 @@ impl State {
             | Action::AddAdmin(_)
             | Action::RemoveAdmin(_)
             | Action::SetThreshold(_)
+            | Action::AddSheet(_)
             | Action::Resolve { .. } => self.threshold(),
             Action::AddDevice(device) if device.admin => self.threshold(),
             Action::Create { .. }
@@ -74,18 +90,41 @@ impl State {
         }
     }
 
-    /// Whether these signers are admins here, and enough of them.
-    pub(super) fn check_signers(&self, action: &Action, signers: &[DeviceId]) -> Result<(), Refused> {
-        if let Some(stranger) = signers.iter().find(|it| !self.is_admin(it)) {
-            return Err(Refused::NotAnAdmin(*stranger));
-        }
-        let (has, needs) = (signers.len(), self.needs(action));
-        if has < needs { Err(Refused::TooFew { has, needs }) } else { Ok(()) }
+    /// Whether those of these signers that are not struck out are admins here and enough, or one is the recovery sheet, which is enough alone.
+    pub(super) fn is_enough(
+        &self,
+        action: &Action,
+        signers: &[DeviceId],
+        is_struck: impl Fn(&DeviceId) -> bool,
+    ) -> bool {
+        let signers = signers.iter().filter(|it| !is_struck(it));
+        signers.clone().any(|it| self.is_sheet(it))
+            || signers.filter(|it| self.is_admin(it)).count() >= self.needs(action)
     }
 
-    /// Whether these signers may do this here.
+    /// Whether these signers are admins here, and enough of them.
+    pub(super) fn check_signers(&self, action: &Action, signers: &[DeviceId]) -> Result<(), Refused> {
+        self.check_admins(signers)?;
+        let (has, needs) = (signers.len(), self.needs(action));
+        if self.is_enough(action, signers, |_| false) { Ok(()) } else { Err(Refused::TooFew { has, needs }) }
+    }
+
+    fn check_admins(&self, signers: &[DeviceId]) -> Result<(), Refused> {
+        match signers.iter().find(|it| !self.is_admin(it) && !self.is_sheet(it)) {
+            Some(stranger) => Err(Refused::NotAnAdmin(*stranger)),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether these signers may do this here. That they are too few is said last: what else is refused would be whoever signed it, too.
     pub(super) fn check(&self, action: &Action, signers: &[DeviceId]) -> Result<(), Refused> {
-        self.check_signers(action, signers)?;
+        self.check_admins(signers)?;
+        self.check_action(action)?;
+        self.check_signers(action, signers)
+    }
+
+    /// Whether this makes sense here.
+    fn check_action(&self, action: &Action) -> Result<(), Refused> {
         let active = |id: &DeviceId| if self.is_active(id) { Ok(()) } else { Err(Refused::UnknownDevice(*id)) };
         let spare = |id: &DeviceId| {
             if self.is_admin(id) && self.admins() == 1 { Err(Refused::LastAdmin(*id)) } else { Ok(()) }
@@ -98,19 +137,26 @@ impl State {
             Action::Create { .. } => Err(Refused::NotTheFirst),
             Action::AddDevice(device) => {
                 let id = device.id().expect("a link holds keys only");
-                if self.devices.contains_key(&id) {
+                if self.was_known(&id) {
                     Err(Refused::KnownDevice(id))
-                } else if self.devices.len() - self.revoked.len() >= DEVICES_MAX {
+                } else if self.devices.keys().filter(|id| self.is_active(id)).count() >= DEVICES_MAX {
                     Err(Refused::TooManyDevices)
                 } else {
                     Ok(())
                 }
             }
+            Action::RevokeDevice { device, .. } if self.is_sheet(device) => Ok(()),
             Action::RevokeDevice { device, .. } => active(device).and_then(|()| spare(device)),
             Action::Rotate { epoch, wraps } => {
                 follows(*epoch, self.epoch)?;
-                wraps.iter().try_for_each(|(device, _)| active(device))
+                wraps.iter().filter(|(device, _)| !self.is_sheet(device)).try_for_each(|(device, _)| active(device))
             }
+            Action::AddSheet(sheet) => match sheet.wraps.last() {
+                _ if self.sheet.is_some() => Err(Refused::Sheet),
+                _ if self.was_known(&sheet.id()) => Err(Refused::KnownDevice(sheet.id())),
+                Some((epoch, _)) if *epoch > self.epoch => Err(Refused::Epoch { given: *epoch, wanted: self.epoch }),
+                _ => Ok(()),
+            },
             Action::Policy { epoch, .. } => follows(*epoch, self.policy_epoch),
             Action::AddRelay(relay) => {
                 if self.relays.contains_key(&relay.key) {
@@ -154,14 +200,17 @@ impl State {
             }
             Action::RevokeDevice { device, .. } => {
                 self.revoked.insert(*device);
+                self.sheet = self.sheet.filter(|(sheet, _)| sheet != device);
             }
+            Action::AddSheet(sheet) => self.sheet = Some((sheet.id(), digest)),
             Action::Rotate { epoch, .. } => {
                 self.epoch = *epoch;
                 self.rotations.insert(*epoch, digest);
             }
             Action::Policy { epoch, bytes } => {
                 self.policy_epoch = *epoch;
-                self.policy.clone_from(bytes);
+                // What this version cannot read gives nobody anything.
+                self.policy = Policy::decode(bytes).unwrap_or_default();
             }
             Action::AddRelay(relay) => {
                 self.relays.insert(relay.key, relay.clone());

@@ -2,7 +2,10 @@ use ed25519_dalek::SigningKey;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{fleet::link::GENESIS, signed::Signable};
+use crate::{
+    fleet::link::{GENESIS, Last},
+    signed::Signable,
+};
 
 const NOW: Moment = Moment::from_millis(1_000);
 
@@ -20,7 +23,7 @@ fn id(seed: u8) -> DeviceId {
 }
 
 fn revoke(seed: u8) -> Action {
-    Action::RevokeDevice { device: id(seed), last: None }
+    Action::RevokeDevice { device: id(seed), ends: Vec::new() }
 }
 
 fn add(seed: u8) -> Action {
@@ -78,6 +81,64 @@ fn rotate(epoch: u32, seeds: &[u8]) -> Action {
     Action::Rotate { epoch, wraps }
 }
 
+fn sheet(seed: u8) -> Sheet {
+    Sheet { key: device(seed, false).key, wrap_key: [seed; 32], wraps: vec![(1, [seed; WRAPPED_BYTES])] }
+}
+
+#[test]
+fn the_recovery_sheet_signs_alone_is_given_keys_and_is_no_member() {
+    let with = || home().must(Action::AddSheet(sheet(7)), &[1, 2]);
+    let fleet = with();
+    assert_eq!(fleet.sheet().map(|(sheet, at)| (sheet.id(), at)), Some((id(7), NOW)));
+    assert!(fleet.is_sheet(&sheet(7).key) && !fleet.is_sheet(&sheet(8).key));
+    assert!(!fleet.is_member(&sheet(7).key, NOW) && !fleet.is_admin(&id(7)) && fleet.seeds() == [1, 2, 3, 4, 5]);
+    assert!(!fleet.speaks_with(&sheet(7).key, NOW) && fleet.standing(&id(7), NOW).is_none());
+    assert_eq!((fleet.devices().count(), fleet.threshold()), (5, 2), "it counts for nothing");
+    // What two admins must agree on, it decides; also beside one of them.
+    for action in [Action::AddDevice(device(10, true)), Action::AddAdmin(id(4)), revoke(1), Action::SetThreshold(1)] {
+        assert_eq!(with().go(action.clone(), &[7]), Ok(Applied::On), "{action:?}");
+        assert_eq!(with().go(action.clone(), &[1, 7]), Ok(Applied::On), "{action:?}");
+        assert_eq!(with().go(action.clone(), &[1]), Err(Refused::TooFew { has: 1, needs: 2 }), "{action:?}");
+    }
+    assert_eq!(home().go(Action::AddAdmin(id(4)), &[7]), Err(Refused::NotAnAdmin(id(7))), "not the fleet's");
+
+    // The epochs before it, and those after.
+    let fleet = with().must(rotate(2, &[1, 4, 7]), &[1, 2]);
+    assert_eq!([1, 2].map(|epoch| fleet.wrapped(epoch, &id(7))), [Some(&[7; WRAPPED_BYTES]); 2]);
+    assert_eq!(fleet.wrapped(1, &id(8)), None);
+
+    let known = |id| Err(Refused::KnownDevice(id));
+    assert_eq!(with().go(Action::AddSheet(sheet(8)), &[1, 2]), Err(Refused::Sheet));
+    assert_eq!(with().go(add(7), &[1]), known(id(7)), "a device of its key");
+    assert_eq!(home().go(Action::AddSheet(sheet(4)), &[1, 2]), known(id(4)), "of a device's key");
+    let ahead = Sheet { wraps: vec![(2, [0; WRAPPED_BYTES])], ..sheet(7) };
+    assert_eq!(home().go(Action::AddSheet(ahead), &[1, 2]), Err(Refused::Epoch { given: 2, wanted: 1 }));
+
+    let mut fleet = with().must(revoke(7), &[1, 2]);
+    assert!(fleet.sheet().is_none() && !fleet.is_sheet(&sheet(7).key));
+    assert_eq!(fleet.go(Action::AddAdmin(id(4)), &[7]), Err(Refused::NotAnAdmin(id(7))));
+    assert_eq!(fleet.go(rotate(2, &[1, 7]), &[1, 2]), Err(Refused::UnknownDevice(id(7))), "no key for it");
+    assert_eq!(fleet.go(Action::AddSheet(sheet(7)), &[1, 2]), known(id(7)), "it stays revoked");
+    assert_eq!(fleet.go(add(7), &[1]), known(id(7)));
+    let fleet = fleet.must(Action::AddSheet(sheet(8)), &[1, 2]);
+    assert!(fleet.is_sheet(&sheet(8).key));
+    assert_eq!(fleet.wrapped(1, &id(7)), None, "the keys of the one before are nobody's business");
+}
+
+#[test]
+fn a_sheet_that_a_rival_revoked_signs_nothing_more() {
+    let fleet = home().must(Action::AddSheet(sheet(7)), &[1, 2]);
+    let at = fleet.head().clone();
+    let mut torn = fleet.must(Action::AddAdmin(id(4)), &[7]);
+    assert_eq!(torn.handle(after(&at, revoke(7), &[1, 2])), Ok(Applied::Aside));
+    assert!(torn.fork().is_some() && torn.sheet().is_none() && !torn.is_admin(&id(4)));
+    // Its word does not settle what it is about.
+    let ours = torn.sides().find(|side| matches!(side.action(), Action::AddAdmin(_))).expect("a side").clone();
+    let resolve = torn.resolve(&ours.digest(), NOW).expect("a side of the fork");
+    let _ = torn.handle(signed(resolve, &[7]));
+    assert!(torn.fork().is_some(), "a revoked sheet cannot speak for itself");
+}
+
 #[test]
 fn each_action_needs_its_signers() {
     // What, and how many of the three admins it needs.
@@ -93,6 +154,7 @@ fn each_action_needs_its_signers() {
         (Action::AddAdmin(id(4)), 2),
         (Action::RemoveAdmin(id(3)), 2),
         (Action::SetThreshold(1), 2),
+        (Action::AddSheet(sheet(7)), 2),
         (Action::Resolve { keeps: home().head().digest() }, 2),
     ];
     for (action, needs) in table {
@@ -190,23 +252,26 @@ fn a_member_is_one_until_it_is_revoked_or_its_time_is_over() {
     assert_eq!(fleet.members(until).count() + 1, fleet.members(NOW).count());
     let fleet = fleet.must(revoke(10), &[1, 2]);
     assert!(!fleet.is_member(&guest.key, NOW));
-    assert_eq!(fleet.standing(&id(10), NOW), Some(Standing::Revoked(None)));
+    assert_eq!(fleet.standing(&id(10), NOW), Some(Standing::Revoked));
     assert_eq!(fleet.standing(&id(11), NOW), None);
 }
 
 #[test]
 fn a_revoked_devices_log_counts_up_to_its_last_segment() {
-    let last = Some(Last { incarnation: 7, number: 3, head: [1; 32] });
+    let end = |incarnation, number| Last { incarnation, number, head: [1; 32] };
     let fleet = home()
-        .must(Action::RevokeDevice { device: id(4), last }, &[1, 2])
-        .must(Action::RevokeDevice { device: id(5), last: None }, &[1, 2]);
+        .must(Action::RevokeDevice { device: id(4), ends: vec![end(7, 3), end(9, 0)] }, &[1, 2])
+        .must(Action::RevokeDevice { device: id(5), ends: Vec::new() }, &[1, 2]);
     for (case, seed, incarnation, number, counts) in [
         ("a member's", 3, 9, 9, true),
         ("before the last", 4, 7, 2, true),
         ("the last", 4, 7, 3, true),
         ("after the last", 4, 7, 4, false),
-        ("an earlier life", 4, 6, 99, true),
-        ("a later life", 4, 8, 0, false),
+        ("the only one of another log", 4, 9, 0, true),
+        ("after that", 4, 9, 1, false),
+        ("an earlier log", 4, 6, 0, false),
+        ("a log in between", 4, 8, 0, false),
+        ("a later log", 4, 10, 0, false),
         ("nothing of it counts", 5, 0, 0, false),
         ("a stranger's", 10, 0, 0, false),
     ] {
@@ -393,18 +458,20 @@ fn an_admin_whom_the_other_side_removed_is_made_one_again_by_saying_so() {
 fn a_device_revoked_by_both_sides_keeps_the_shorter_log() {
     let fleet = home();
     let at = fleet.head().clone();
-    let ends = |last| Action::RevokeDevice { device: id(4), last };
-    let last = |number| Some(Last { incarnation: 1, number, head: [1; 32] });
+    let ends = |ends| Action::RevokeDevice { device: id(4), ends };
+    let end = |incarnation, number| Last { incarnation, number, head: [1; 32] };
+    let last = |number| vec![end(1, number), end(2 + number, 9)];
     for (one, other, counts) in [(last(9), last(5), 5), (last(5), last(9), 5)] {
         let mut fleet = fleet.clone();
         assert_eq!(fleet.handle(after(&at, ends(one), &[1, 2])), Ok(Applied::On));
         assert_eq!(fleet.handle(after(&at, ends(other), &[2, 3])), Ok(Applied::Aside));
         assert!(fleet.accepts(&device(4, false).key, 1, counts));
         assert!(!fleet.accepts(&device(4, false).key, 1, counts + 1));
+        assert!(!fleet.accepts(&device(4, false).key, 11, 0), "a log that only one side names");
     }
     let mut fleet = fleet;
     assert_eq!(fleet.handle(after(&at, ends(last(9)), &[1, 2])), Ok(Applied::On));
-    assert_eq!(fleet.handle(after(&at, ends(None), &[2, 3])), Ok(Applied::Aside));
+    assert_eq!(fleet.handle(after(&at, ends(Vec::new()), &[2, 3])), Ok(Applied::Aside));
     assert!(!fleet.accepts(&device(4, false).key, 1, 0));
 }
 
@@ -457,7 +524,7 @@ struct Try {
 }
 
 fn tries() -> impl Strategy<Value = Vec<Try>> {
-    let one = (any::<prop::sample::Index>(), prop::bool::weighted(0.8), 0_u8..14, 1_u8..9, 1_u16..512)
+    let one = (any::<prop::sample::Index>(), prop::bool::weighted(0.8), 0_u8..16, 1_u8..10, 1_u16..512)
         .prop_map(|(after, tip, what, whom, signers)| Try { after, tip, what, whom, signers });
     prop::collection::vec(one, 1..30)
 }
@@ -477,6 +544,7 @@ impl Try {
             8 => Action::AddAdmin(id(self.whom)),
             9 => Action::RemoveAdmin(id(self.whom)),
             10 => Action::SetThreshold(self.whom % 3 + 1),
+            11 | 12 => Action::AddSheet(sheet(self.whom)),
             _ => match fleet.resolve(&parent.digest(), NOW) {
                 Some(link) => link.action().clone(),
                 None => Action::Resolve { keeps: parent.digest() },
@@ -493,7 +561,8 @@ fn view(fleet: &Fleet) -> impl PartialEq + std::fmt::Debug + use<> {
     let admins: Vec<u8> = (1..=9).filter(|seed| fleet.is_admin(&id(*seed))).collect();
     let mut links: Vec<Hash> = fleet.links().map(SignedLink::digest).collect();
     links.sort();
-    (fleet.seeds(), admins, fleet.fork(), fleet.head().digest(), fleet.epoch(), fleet.threshold(), links)
+    let sheet = fleet.sheet().map(|(sheet, _)| sheet.id());
+    (fleet.seeds(), admins, sheet, fleet.fork(), fleet.head().digest(), fleet.epoch(), fleet.threshold(), links)
 }
 
 proptest! {
@@ -513,6 +582,7 @@ proptest! {
                 match link.link().action() {
                     Action::RevokeDevice { device, .. } => { revoked.insert(*device); }
                     Action::AddAdmin(device) => { admins.insert(*device); }
+                    Action::AddSheet(sheet) => { admins.insert(sheet.id()); }
                     Action::AddDevice(device) if device.admin => { admins.insert(device.id().expect("a key")); }
                     _ => {}
                 }
@@ -521,6 +591,7 @@ proptest! {
                 if revoked.contains(&id(seed)) {
                     prop_assert!(!fleet.is_member(&device(seed, false).key, NOW), "a revocation of {} was lost", seed);
                     prop_assert!(!fleet.is_admin(&id(seed)));
+                    prop_assert!(!fleet.is_sheet(&device(seed, false).key));
                 }
             }
         }

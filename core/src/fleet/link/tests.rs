@@ -28,8 +28,14 @@ fn actions() -> Vec<Action> {
         Action::Create { name: "home".into(), device: device(1, true), threshold: 2 },
         Action::AddDevice(device(2, false)),
         Action::AddDevice(Device { expires: Some(Moment::from_millis(1 << 40)), ..device(3, false) }),
-        Action::RevokeDevice { device: id(2), last: None },
-        Action::RevokeDevice { device: id(2), last: Some(Last { incarnation: 1 << 40, number: 7, head: [9; 32] }) },
+        Action::RevokeDevice { device: id(2), ends: Vec::new() },
+        Action::RevokeDevice {
+            device: id(2),
+            ends: vec![
+                Last { incarnation: 1 << 40, number: 7, head: [9; 32] },
+                Last { incarnation: 1 << 50, number: 0, head: [8; 32] },
+            ],
+        },
         Action::Rotate { epoch: 1, wraps },
         Action::Rotate { epoch: 2, wraps: vec![] },
         Action::Policy { epoch: 3, bytes: vec![1, 2, 3] },
@@ -39,7 +45,13 @@ fn actions() -> Vec<Action> {
         Action::RemoveAdmin(id(2)),
         Action::SetThreshold(3),
         Action::Resolve { keeps: [5; 32] },
+        Action::AddSheet(sheet(6, vec![(1, [3; WRAPPED_BYTES]), (2, [4; WRAPPED_BYTES])])),
+        Action::AddSheet(sheet(7, vec![])),
     ]
+}
+
+fn sheet(seed: u8, wraps: Vec<(u32, [u8; WRAPPED_BYTES])>) -> Sheet {
+    Sheet { key: device(seed, false).key, wrap_key: [seed; 32], wraps }
 }
 
 fn link(action: Action) -> Result<Link, BadLink> {
@@ -78,9 +90,14 @@ fn what_is_over_a_limit_is_not_written() {
         };
         (0..count).map(one).collect::<Vec<_>>()
     };
+    let epochs = |count: usize| (u32::MAX - 1_100..).take(count).map(|epoch| (epoch, [0; WRAPPED_BYTES])).collect();
     let mut turned = wraps(2);
     turned.reverse();
     let twice = vec![turned[0], turned[0]];
+    let ends = |incarnations: &[u64]| {
+        let end = |incarnation: &u64| Last { incarnation: *incarnation, number: 1, head: [1; 32] };
+        Action::RevokeDevice { device: id(2), ends: incarnations.iter().map(end).collect() }
+    };
     // A point of small order: every message has a signature under it.
     let mut weak = [0; 32];
     weak[0] = 1;
@@ -108,7 +125,17 @@ fn what_is_over_a_limit_is_not_written() {
         ("threshold 0", Action::SetThreshold(0), BadLink::Threshold),
         ("threshold 17", Action::SetThreshold(17), BadLink::Threshold),
         ("much policy", Action::Policy { epoch: 1, bytes: vec![0; POLICY_MAX + 1] }, BadLink::TooLarge),
-        ("many wraps", Action::Rotate { epoch: 1, wraps: wraps(DEVICES_MAX as u64 + 1) }, BadLink::TooLarge),
+        ("many wraps", Action::Rotate { epoch: 1, wraps: wraps(WRAPS_MAX as u64 + 1) }, BadLink::TooLarge),
+        ("a sheet with a weak key", Action::AddSheet(Sheet { key: weak, ..sheet(6, vec![]) }), BadLink::Key),
+        ("a sheet with many wraps", Action::AddSheet(sheet(6, epochs(WRAPS_MAX + 1))), BadLink::TooLarge),
+        (
+            "a sheet with a wrap twice",
+            Action::AddSheet(sheet(6, vec![(2, [0; WRAPPED_BYTES]), (2, [1; WRAPPED_BYTES])])),
+            BadLink::Malformed,
+        ),
+        ("ends out of order", ends(&[9, 7]), BadLink::Malformed),
+        ("an end twice", ends(&[7, 7]), BadLink::Malformed),
+        ("more ends than count", ends(&(0..=ENDS_MAX as u64).collect::<Vec<_>>()), BadLink::TooLarge),
         ("wraps out of order", Action::Rotate { epoch: 1, wraps: turned }, BadLink::Malformed),
         ("a wrap twice", Action::Rotate { epoch: 1, wraps: twice }, BadLink::Malformed),
         ("a relay without address", relay("", "eu"), BadLink::Place),
@@ -120,7 +147,8 @@ fn what_is_over_a_limit_is_not_written() {
     for (case, action) in [
         ("the longest name", named(&"n".repeat(NAME_MAX))),
         ("most policy", Action::Policy { epoch: 1, bytes: vec![0; POLICY_MAX] }),
-        ("most wraps", Action::Rotate { epoch: 1, wraps: wraps(DEVICES_MAX as u64) }),
+        ("most wraps", Action::Rotate { epoch: 1, wraps: wraps(WRAPS_MAX as u64) }),
+        ("a sheet with most wraps", Action::AddSheet(sheet(6, epochs(WRAPS_MAX)))),
         ("the highest threshold", Action::SetThreshold(16)),
     ] {
         assert!(link(action).is_ok(), "{case}");

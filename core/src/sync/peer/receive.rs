@@ -14,6 +14,7 @@ use crate::{
         Frame, Log, Standing, Trust,
         flow::Taken,
         frame::{Ask, RETRY_MAX_MS, Reason},
+        frontier::LOGS_MAX,
         proof::log_of,
     },
 };
@@ -75,6 +76,11 @@ impl Incoming {
         self.refused.contains(log)
     }
 
+    /// Whether the peer spoke of more logs than it can have: its greeting would not have held them.
+    fn is_crowded(&self) -> bool {
+        self.refused.len() + self.asked.len() > LOGS_MAX
+    }
+
     fn is_disputed(&self, log: Log) -> bool {
         self.probes.range((log, 0)..=(log, u64::MAX)).next().is_some()
     }
@@ -98,6 +104,9 @@ impl Peer {
             if !kept {
                 session.incoming.taken.finish(size);
             }
+        }
+        if self.session.as_ref().is_some_and(|session| session.incoming.is_crowded()) {
+            self.close(Reason::OutOfPlace);
         }
     }
 
@@ -190,13 +199,21 @@ impl Peer {
 
     /// Takes nothing more of a log, says so, and says why.
     pub(super) fn refuse(&mut self, log: Log, news: News) {
-        let Some(session) = &mut self.session else { return };
-        session.incoming.forget(|gone| *gone == log);
-        if session.incoming.refused.insert(log) {
-            let from = self.held.get(&log).map_or(0, |held| held.chain.number);
-            self.send(Frame::Want { log, from, ask: Ask::Nothing });
+        if self.decline(log) {
             self.tell(news);
         }
+    }
+
+    /// Takes nothing more of a log and says so; says whether that is new.
+    fn decline(&mut self, log: Log) -> bool {
+        let Some(session) = &mut self.session else { return false };
+        session.incoming.forget(|gone| *gone == log);
+        let is_new = session.incoming.refused.insert(log);
+        if is_new {
+            let from = self.held.get(&log).map_or(0, |held| held.chain.number);
+            self.send(Frame::Want { log, from, ask: Ask::Nothing });
+        }
+        is_new
     }
 
     pub(super) fn trust_changed(&mut self) {
@@ -238,20 +255,32 @@ impl Peer {
     }
 
     pub(super) fn not_stored(&mut self, log: Log, number: u64, retry_after: Duration) {
-        let lost: Vec<u64> = self.storing.range((log, number)..=(log, u64::MAX)).map(|((_, lost), _)| *lost).collect();
-        for number in &lost {
-            let storing = self.storing.remove(&(log, *number)).expect("just listed");
-            self.finish(&storing);
-        }
-        let Some(session) = &mut self.session else { return };
-        session.incoming.tips.remove(&log);
-        if lost.is_empty() {
+        if !self.let_go(log, number) {
             return;
         }
         let retry_after_ms = u32::try_from(retry_after.as_millis()).unwrap_or(RETRY_MAX_MS).min(RETRY_MAX_MS);
         self.send(Frame::Busy { retry_after_ms });
         let from = self.held.get(&log).map_or(0, |held| held.chain.number);
         self.send(Frame::Want { log, from, ask: Ask::Rest });
+    }
+
+    pub(super) fn declined(&mut self, log: Log, number: u64) {
+        if self.let_go(log, number) {
+            self.decline(log);
+        }
+    }
+
+    /// Drops what the disk has not answered for of a log from this number on; says whether there was any.
+    fn let_go(&mut self, log: Log, number: u64) -> bool {
+        let lost: Vec<u64> = self.storing.range((log, number)..=(log, u64::MAX)).map(|((_, lost), _)| *lost).collect();
+        for number in &lost {
+            let storing = self.storing.remove(&(log, *number)).expect("just listed");
+            self.finish(&storing);
+        }
+        if let Some(session) = &mut self.session {
+            session.incoming.tips.remove(&log);
+        }
+        !lost.is_empty()
     }
 
     /// A segment is out of memory; that counts for the session in which it came.

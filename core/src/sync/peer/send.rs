@@ -231,11 +231,15 @@ impl Peer {
             Ask::Nothing | Ask::Rest => {
                 out.forget(|gone| *gone == log);
                 let cursor = out.cursors.entry(log).or_default();
+                let is_new = !cursor.stopped;
                 cursor.stopped = ask == Ask::Nothing;
                 cursor.fresh = cursor.fresh.max(cursor.sent);
                 cursor.sent = from;
                 cursor.acked = cursor.acked.min(from);
                 out.due.insert(log);
+                if ask == Ask::Nothing && is_new && log.author == self.config.me {
+                    self.tell(News::Declined(log));
+                }
             }
         }
     }

@@ -61,6 +61,8 @@ struct Side {
     closed: Option<Reason>,
     keys: usize,
     full: bool,
+    /// Logs of which the disk takes nothing.
+    declines: BTreeSet<Log>,
     /// Whether the disk answers.
     syncs: bool,
     unsynced: Vec<Held>,
@@ -78,6 +80,7 @@ impl Side {
             closed: None,
             keys: 0,
             full: false,
+            declines: BTreeSet::new(),
             syncs: true,
             unsynced: Vec::new(),
         };
@@ -109,6 +112,10 @@ impl Side {
                     if self.full {
                         let retry_after = Duration::from_secs(5);
                         self.tell(now, Input::NotStored { log, number, retry_after });
+                        continue;
+                    }
+                    if self.declines.contains(&log) {
+                        self.tell(now, Input::Declined { log, number });
                         continue;
                     }
                     self.disk.entry(log).or_default().push(bytes);
@@ -378,6 +385,54 @@ fn a_full_disk_says_busy_and_goes_on_when_there_is_room() {
     }
     talk(&mut a, &mut b);
     assert_eq!(b.end(1), 20);
+}
+
+#[test]
+fn a_log_that_is_declined_stops_no_other_and_is_not_sent_again_before_the_chain_grows() {
+    let (log, other) = (Log { author: device(1), incarnation: 1 }, Log { author: device(9), incarnation: 1 });
+    let mut a = Side::new(1, 2, &[written(1, 20), written(9, 20)].concat());
+    let mut b = Side::new(2, 1, &[]);
+    b.declines.insert(log);
+    connect(&mut a, &mut b);
+    assert_eq!((b.end(1), b.end(9), b.peer.taken()), (0, 20, 0));
+    assert_eq!(
+        (a.peer.put_off_until(), a.peer.waiting()),
+        (None, 20),
+        "nothing waits but that log, and it is known to"
+    );
+    assert_eq!((&a.news[..], &b.news[..]), (&[News::Declined(log)][..], &[][..]));
+    for segment in written(1, 22).split_off(20).into_iter().chain(written(9, 22).split_off(20)) {
+        let held = a.keep(&segment);
+        a.tell(NOW, Input::Appended(held));
+    }
+    let bytes = talk(&mut a, &mut b);
+    assert_eq!((b.end(1), b.end(9)), (0, 22));
+    assert!(bytes < 1_500, "only the other log went: {bytes}");
+    assert_eq!(a.peer.poll_timeout(), Some(NOW + HEARTBEAT), "nobody tries anything");
+
+    b.declines.clear();
+    b.tell(NOW, Input::TrustChanged);
+    talk(&mut a, &mut b);
+    assert_eq!((b.end(1), a.peer.waiting(), b.ends[&other].chain.number), (22, 0, 22));
+}
+
+#[test]
+fn who_speaks_of_more_logs_than_anybody_has_is_cut_off() {
+    let mut a = Side::new(1, 2, &[]);
+    let mut b = Side::new(2, 1, &[]);
+    b.trust.strangers.insert(device(9));
+    connect(&mut a, &mut b);
+    let say = |side: &mut Side, incarnation| {
+        let mut chain = Chain::begin(key(9).verifying_key().to_bytes(), incarnation);
+        let segment = next(&mut chain, 9, &[1]);
+        let frame = Frame::Segments { log: log_of(&segment), first: 0, segments: vec![segment.encode().into()] };
+        side.tell(NOW, Input::Frame(frame.encode()));
+    };
+    let most = u64::try_from(crate::sync::frontier::LOGS_MAX).expect("small");
+    (1..=most).for_each(|incarnation| say(&mut b, incarnation));
+    assert_eq!(b.closed, None);
+    say(&mut b, most + 1);
+    assert_eq!(b.closed, Some(Reason::OutOfPlace));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::{
 use hearth_core::segment::Segment;
 
 use super::{kill::contains, *};
-use crate::relay::conformance::{Author, Change, document};
+use crate::relay::conformance::{Author, Change, STAMP, document};
 
 const FLEET: FleetId = FleetId::from_bytes([1; 16]);
 const SEGMENTS: u8 = 12;
@@ -267,12 +267,16 @@ fn what_still_reads_is_kept_and_what_is_lost_is_told_and_taken_again() {
         assert_eq!(fleet.left(&engine), ([6, 6], 11), "{case}: all is there again");
         let more = Author::new(FLEET, 9).body(document(60), b"more");
         assert_eq!(engine.append(&FLEET, &[more]).expect(case), [Appended::Taken]);
-        let places = fleet.logs.map(|log| engine.place(&FLEET, &log).expect(case));
+        let claims = fleet.logs.map(|log| engine.claim(&FLEET, &log, STAMP).expect(case));
         drop(engine);
         forget_index(&fleet);
         let engine = open(fleet.data.path());
         assert_eq!(fleet.left(&engine), ([6, 6], 11), "{case}: and with a new index");
-        assert_eq!(fleet.logs.map(|log| engine.place(&FLEET, &log).expect(case)), places, "{case}: the same tree");
+        assert_eq!(
+            fleet.logs.map(|log| engine.claim(&FLEET, &log, STAMP).expect(case)),
+            claims,
+            "{case}: the same tree"
+        );
         assert!(notices > 0 || engine.notices().is_empty(), "{case}: {:?}", engine.notices());
     }
 }
@@ -291,12 +295,12 @@ fn an_index_from_before_learns_what_came_since() {
         .append(&FLEET, &[author.body(document(3), b"since"), author.next(&[Change::Gone(document(50))])])
         .expect("appended");
     engine.keep_keys(&FLEET, &[(document(51), key(51))]).expect("kept");
-    let place = engine.place(&FLEET, &author.log()).expect("read");
+    let claim = engine.claim(&FLEET, &author.log(), STAMP).expect("read");
     drop(engine);
     fs::remove_dir_all(&index).expect("removed");
     fs::rename(&old, &index).expect("moved");
     let engine = open(fleet.data.path());
-    assert_eq!(engine.place(&FLEET, &author.log()).expect("read"), place);
+    assert_eq!(engine.claim(&FLEET, &author.log(), STAMP).expect("read"), claim);
     assert_eq!(engine.keys(&FLEET, &[document(50), document(51)]).expect("read"), [key(51)]);
     assert_eq!(fleet.left(&engine), ([6, 6], 11));
     assert_eq!(engine.notices(), [""; 0]);

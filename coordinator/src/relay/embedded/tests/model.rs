@@ -8,15 +8,13 @@ use std::{
 use hearth_core::{
     delta::Kind,
     merkle::{Peaks, leaf},
+    receipt::Claim,
     segment::Segment,
 };
 use proptest::prelude::*;
 
 use super::*;
-use crate::relay::{
-    conformance::{Author, Change, document, order},
-    engine::Place,
-};
+use crate::relay::conformance::{Author, Change, STAMP, document, order};
 
 const FLEET: FleetId = FleetId::from_bytes([1; 16]);
 const AUTHORS: u8 = 3;
@@ -70,7 +68,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 struct Model {
     authors: Vec<Author>,
     logs: Vec<Vec<Segment>>,
-    places: BTreeMap<Log, Place>,
+    claims: BTreeMap<Log, Claim>,
     tree: Peaks,
     erased: BTreeSet<DocumentId>,
     keys: BTreeMap<DocumentId, Vec<u8>>,
@@ -82,7 +80,7 @@ impl Model {
         Self {
             logs: vec![Vec::new(); authors.len()],
             authors,
-            places: BTreeMap::new(),
+            claims: BTreeMap::new(),
             tree: Peaks::default(),
             erased: BTreeSet::new(),
             keys: BTreeMap::new(),
@@ -124,16 +122,20 @@ impl Model {
         self.keys.retain(|document, _| !self.erased.contains(document));
         prune(&mut segment, &self.erased);
         let path = self.tree.push(leaf(&segment.digest()));
-        let place = Place {
+        let claim = Claim {
+            store: STAMP.store,
+            fleet: segment.head().fleet,
             author: segment.head().author,
+            incarnation: segment.head().incarnation,
             number: segment.head().number,
             head: segment.digest(),
             size: self.tree.size(),
             root: self.tree.root(),
             index: self.tree.size() - 1,
             path,
+            at: STAMP.at,
         };
-        self.places.insert(self.authors[author].log(), place);
+        self.claims.insert(self.authors[author].log(), claim);
         self.logs[author].push(segment);
     }
 
@@ -151,7 +153,10 @@ impl Model {
             let read = engine.read(&FLEET, &author.log(), 0, u64::MAX, u64::MAX).expect("read");
             let expected: Vec<Arc<[u8]>> = log.iter().map(|segment| segment.encode().into()).collect();
             assert_eq!(read, expected);
-            assert_eq!(engine.place(&FLEET, &author.log()).expect("read").as_ref(), self.places.get(&author.log()));
+            assert_eq!(
+                engine.claim(&FLEET, &author.log(), STAMP).expect("read").as_ref(),
+                self.claims.get(&author.log())
+            );
         }
         let usage = engine.usage(&FLEET).expect("counted");
         assert_eq!(

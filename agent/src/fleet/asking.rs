@@ -1,0 +1,362 @@
+//! A search among all devices that are awake: what is here, and what others keep to themselves and let this one find.
+//!
+//! Nodes rank by the words of all of them ([`Weights`]), so that their scores can be compared, and what they found is fused here as if one
+//! had found it. Nobody is waited for long: whoever is late is named in the answer.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
+
+use hearth_core::{ChunkId, DeviceId, ItemId, Moment};
+use hearth_link::session::Question as Sent;
+use hearth_search::{Ranked, Weights, fuse, fuse::DEPTH};
+use jiff::tz::TimeZone;
+use serde::de::DeserializeOwned;
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinSet,
+    time::{Duration, Instant, timeout_at},
+};
+
+use super::peers::Peers;
+use crate::{
+    ask::{Filter, Found, Hit, Lineage, Mode, Parts, Query, Shown},
+    cli::{count, when},
+    node::{
+        NodeError, Shared,
+        find::{Ready, Within},
+        live::{self, DEPTH_MAX, Fitting, Passage, Question},
+        name_of, now,
+    },
+};
+
+/// How long the others together may take.
+const WITHIN: Duration = Duration::from_secs(2);
+/// But no question has less time than this.
+const EACH: Duration = Duration::from_secs(1);
+
+/// The line to a device that is awake.
+type Lines = BTreeMap<DeviceId, mpsc::Sender<Sent>>;
+
+/// A passage of a node: where it stands in the list of nodes, this one first, and which it is.
+type Place = (usize, ChunkId);
+
+/// An item to be shown, by its best passage.
+struct Picked {
+    item: ItemId,
+    chunk: ChunkId,
+    score: f32,
+    parts: Parts,
+}
+
+impl Picked {
+    const fn place(&self) -> (ItemId, ChunkId) {
+        (self.item, self.chunk)
+    }
+
+    fn scored(&self, hit: Hit, label: &str) -> Hit {
+        let lineage = Lineage { model: self.parts.vector.map(|_| label.to_owned()), ..hit.lineage };
+        Hit { score: self.score, parts: self.parts, lineage, ..hit }
+    }
+}
+
+/// Those who were asked and have not failed to answer.
+struct Round {
+    lines: Lines,
+    until: Instant,
+    late: Vec<DeviceId>,
+}
+
+impl Round {
+    /// Asks everybody something; who does not answer in time is not asked again.
+    async fn ask<T: DeserializeOwned + Send + 'static>(
+        &mut self,
+        question: impl Fn(&DeviceId) -> Option<Question>,
+    ) -> BTreeMap<DeviceId, T> {
+        let until = self.until.max(Instant::now() + EACH);
+        let mut asking = JoinSet::new();
+        let mut waited_for = HashSet::new();
+        for (device, line) in &self.lines {
+            let Some(question) = question(device) else { continue };
+            let (device, line) = (*device, line.clone());
+            waited_for.insert(device);
+            asking.spawn(async move { Some((device, ask::<T>(&line, &question, until).await?)) });
+        }
+        let mut answers = BTreeMap::new();
+        while let Some(answered) = asking.join_next().await {
+            if let Ok(Some((device, answer))) = answered {
+                waited_for.remove(&device);
+                answers.insert(device, answer);
+            }
+        }
+        for device in waited_for {
+            self.lines.remove(&device);
+            self.late.push(device);
+        }
+        answers
+    }
+}
+
+/// Asks one device; `None` when it has no answer, or none in time.
+pub(super) async fn ask<T: DeserializeOwned>(
+    line: &mpsc::Sender<Sent>,
+    question: &Question,
+    until: Instant,
+) -> Option<T> {
+    let bytes = question.write()?;
+    let (answer, answered) = oneshot::channel();
+    let asked = async {
+        line.send(Sent { bytes, answer }).await.ok()?;
+        live::read(&answered.await.ok()?)
+    };
+    timeout_at(until, asked).await.ok().flatten()
+}
+
+impl Peers {
+    /// Finds items here and on every device that is awake.
+    pub(crate) async fn search(&self, query: Query) -> Result<Found, NodeError> {
+        let begun = std::time::Instant::now();
+        let mut round = Round { lines: self.lines(), until: Instant::now() + WITHIN, late: Vec::new() };
+        let text = query.text.clone();
+        let weighing = round.ask::<Weights>(|_| Some(Question::Weigh { text: text.clone() }));
+        let (ready, mut weighed) = tokio::join!(self.on_disk(move |node| node.ready(&query)), weighing);
+        let ready = Arc::new(ready?);
+        // Most keep nothing to themselves, and then this is a search like any other.
+        weighed.retain(|_, weights| weights.passages > 0);
+        round.lines.retain(|device, _| weighed.contains_key(device));
+        let mut found = if weighed.is_empty() {
+            let ready = Arc::clone(&ready);
+            self.on_disk(move |node| node.find_ready(&ready, begun)).await?
+        } else {
+            self.search_among(&ready, &weighed, &mut round).await?
+        };
+        let late = round.late;
+        found.missing.extend(self.on_disk(move |node| Ok(node.late(&late))).await?);
+        let linked = self.linked();
+        found.missing.extend(self.on_disk(move |node| node.asleep(&linked)).await?);
+        found.took_ms = begun.elapsed().as_secs_f64() * 1e3;
+        Ok(found)
+    }
+
+    async fn search_among(
+        &self,
+        ready: &Arc<Ready>,
+        weighed: &BTreeMap<DeviceId, Weights>,
+        round: &mut Round,
+    ) -> Result<Found, NodeError> {
+        let asked = Arc::clone(ready);
+        let mut weights = self.on_disk(move |node| Ok(node.keyword.weigh(&asked.text, None)?)).await?;
+        weighed.values().for_each(|others| weights.add(others));
+        let nodes: Vec<DeviceId> = round.lines.keys().copied().collect();
+        let mut depth = DEPTH.max(ready.limit);
+        let (picked, uncompared) = loop {
+            let question = |_: &DeviceId| Some(self.find_question(ready, depth, &weights));
+            let (asked, all) = (Arc::clone(ready), weights.clone());
+            let here = self.on_disk(move |node| {
+                let within = Within { filter: &asked.filter, sessions: None };
+                node.legs(&asked, depth, within, Some(&all))
+            });
+            let (here, there) = tokio::join!(here, round.ask::<Fitting>(question));
+            let (words, meanings) = here?;
+            let mut is_all = words.len() < depth && meanings.len() < depth;
+            let (mut words, mut meanings) = (at_home(words), at_home(meanings));
+            let (mut items, mut uncompared) = (BTreeMap::<Place, Vec<ItemId>>::new(), Vec::new());
+            for (device, fitting) in there {
+                let node = 1 + nodes.iter().position(|it| *it == device).expect("it was asked");
+                is_all &= fitting.passages.len() < depth;
+                if !fitting.knows_model {
+                    uncompared.push(device);
+                }
+                for Passage { chunk, items: of, parts } in fitting.passages {
+                    let one = |score: Option<f32>| {
+                        score.filter(|it| it.is_finite()).map(|score| Ranked { key: (node, chunk), score: Some(score) })
+                    };
+                    words.extend(one(parts.keyword));
+                    meanings.extend(one(parts.vector));
+                    items.insert((node, chunk), of);
+                }
+            }
+            let fused = fuse(&best_of(words, depth), &best_of(meanings, depth), ready.mode.into());
+            let (limit, filter) = (ready.limit, ready.filter.clone());
+            let picked = self.on_disk(move |node| node.picked(fused, &items, limit, &filter)).await?;
+            let has_enough = picked.values().map(Vec::len).sum::<usize>() >= ready.limit;
+            if has_enough || is_all || depth >= DEPTH_MAX {
+                break (picked, uncompared);
+            }
+            depth = (depth * 4).min(DEPTH_MAX);
+        };
+        let hits = self.hits_of(ready, picked, &nodes, round).await?;
+        let mode = ready.mode;
+        let missing = self.on_disk(move |node| {
+            let mut missing = if mode == Mode::Keyword { Vec::new() } else { node.missing()? };
+            missing.extend(node.uncompared(&uncompared));
+            Ok(missing)
+        });
+        Ok(Found { hits, took_ms: 0.0, missing: missing.await? })
+    }
+
+    fn find_question(&self, ready: &Ready, depth: usize, weights: &Weights) -> Question {
+        let meaning = ready.meaning.as_ref().map(|it| (self.node().model.id().to_owned(), it.as_slice().to_vec()));
+        let (text, mode, filter) = (ready.text.clone(), ready.mode, ready.filter.clone());
+        Question::Find { text, mode, filter, depth, weights: weights.clone(), meaning }
+    }
+
+    /// What was picked as it is shown, best first.
+    async fn hits_of(
+        &self,
+        ready: &Arc<Ready>,
+        mut picked: BTreeMap<usize, Vec<Picked>>,
+        nodes: &[DeviceId],
+        round: &mut Round,
+    ) -> Result<Vec<Hit>, NodeError> {
+        let here = picked.remove(&0).unwrap_or_default();
+        let of = |device: &DeviceId| picked.get(&(1 + nodes.iter().position(|it| it == device)?));
+        let question = |device: &DeviceId| {
+            Some(Question::Hits { text: ready.text.clone(), picked: of(device)?.iter().map(Picked::place).collect() })
+        };
+        let (asked, places) = (Arc::clone(ready), here.iter().map(Picked::place).collect::<Vec<_>>());
+        let shown = self.on_disk(move |node| {
+            node.hits_of(&asked.text, &places, Within { filter: &Filter::default(), sessions: None })
+        });
+        let (shown, there) = tokio::join!(shown, round.ask::<Vec<Option<Hit>>>(question));
+        let label = self.node().model.label();
+        let mut hits: Vec<Hit> =
+            here.iter().zip(shown?).filter_map(|(it, hit)| Some(it.scored(hit?, &label))).collect();
+        let membership = self.node().membership();
+        for (device, shown) in there {
+            let called = name_of(membership.as_deref(), &device);
+            for (picked, hit) in of(&device).into_iter().flatten().zip(shown) {
+                let Some(mut hit) = hit.map(|hit| picked.scored(hit, &label)) else { continue };
+                // Who it is of is not for the other side to say, and marks must lie in the text.
+                hit.node = device;
+                hit.lineage.device = Some(called.clone());
+                hit.highlights.retain(|(from, to)| hit.snippet.get(*from..*to).is_some());
+                hits.push(hit);
+            }
+        }
+        hits.sort_by(|a, b| b.score.total_cmp(&a.score));
+        Ok(hits)
+    }
+
+    /// An item that some device which is awake keeps to itself and lets this one find.
+    pub(crate) async fn show(&self, id: &str) -> Option<Shown> {
+        let mut round = Round { lines: self.lines(), until: Instant::now() + WITHIN, late: Vec::new() };
+        let shown = round.ask::<Option<Shown>>(|_| Some(Question::Show { id: id.to_owned() })).await;
+        let (device, mut shown) = shown.into_iter().find_map(|(device, shown)| Some((device, shown?)))?;
+        shown.item.node = device;
+        shown.open = None;
+        Some(shown)
+    }
+
+    /// Does something that may wait for the disk.
+    async fn on_disk<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Shared) -> Result<T, NodeError> + Send + 'static,
+    ) -> Result<T, NodeError> {
+        let node = Arc::clone(self.node());
+        match tokio::task::spawn_blocking(move || work(&node)).await {
+            Ok(done) => done,
+            Err(failed) => std::panic::resume_unwind(failed.into_panic()),
+        }
+    }
+}
+
+/// A leg of this node, as one among others.
+fn at_home(leg: Vec<Ranked<ChunkId>>) -> Vec<Ranked<Place>> {
+    leg.into_iter().map(|hit| Ranked { key: (0, hit.key), score: hit.score }).collect()
+}
+
+/// The best of several legs, as one.
+fn best_of(mut leg: Vec<Ranked<Place>>, depth: usize) -> Vec<Ranked<Place>> {
+    let score = |hit: &Ranked<Place>| hit.score.unwrap_or(f32::MIN);
+    leg.sort_by(|a, b| score(b).total_cmp(&score(a)).then(a.key.cmp(&b.key)));
+    leg.truncate(depth);
+    leg
+}
+
+impl Shared {
+    /// The items of the best passages, each by its best one, by node.
+    fn picked(
+        &self,
+        passages: Vec<fuse::Fused<Place>>,
+        items: &BTreeMap<Place, Vec<ItemId>>,
+        limit: usize,
+        filter: &Filter,
+    ) -> Result<BTreeMap<usize, Vec<Picked>>, NodeError> {
+        let within = Within { filter, sessions: None };
+        let (mut picked, mut seen) = (BTreeMap::<usize, Vec<Picked>>::new(), HashSet::new());
+        for fused in passages {
+            let (node, chunk) = fused.key;
+            let of = match items.get(&fused.key) {
+                Some(items) => items.clone(),
+                None => self.items_of(chunk)?.iter().filter(|it| within.has(it)).map(|it| it.meta.item).collect(),
+            };
+            let parts = Parts { keyword: fused.parts.keyword, vector: fused.parts.vector };
+            for item in of {
+                if seen.len() < limit && seen.insert((node, item)) {
+                    picked.entry(node).or_default().push(Picked { item, chunk, score: fused.parts.fused, parts });
+                }
+            }
+        }
+        Ok(picked)
+    }
+
+    /// Who did not answer, as a sentence.
+    fn late(&self, late: &[DeviceId]) -> Option<String> {
+        let called = self.called(late)?;
+        Some(format!("{called} did not answer in time: what is kept there alone was not searched"))
+    }
+
+    fn uncompared(&self, devices: &[DeviceId]) -> Option<String> {
+        let called = self.called(devices)?;
+        Some(format!("{called} embeds with another model: what is kept there alone was searched by word only"))
+    }
+
+    fn called(&self, devices: &[DeviceId]) -> Option<String> {
+        let membership = self.membership();
+        let names: Vec<String> = devices.iter().map(|device| name_of(membership.as_deref(), device)).collect();
+        (!names.is_empty()).then(|| names.join(", "))
+    }
+
+    /// Which members are not linked, and until when what they share is here, as a sentence.
+    fn asleep(&self, linked: &HashSet<DeviceId>) -> Result<Option<String>, NodeError> {
+        let mut asleep = Vec::new();
+        for device in self.others().into_iter().filter(|device| !linked.contains(device)) {
+            asleep.push((device, self.data_until(&device)?));
+        }
+        let membership = self.membership();
+        let name = |device: &DeviceId| name_of(membership.as_deref(), device);
+        Ok(asleep_sentence(asleep.iter().map(|(device, until)| (name(device), *until)), now(), &TimeZone::system()))
+    }
+
+    /// When no daemon runs, nobody is asked; the sentence for a node that is not alone in its fleet.
+    pub(crate) fn unasked(&self) -> Option<String> {
+        (!self.others().is_empty()).then(|| {
+            "other devices of the fleet were not asked, because no daemon is running; start it with `hearth up`"
+                .to_owned()
+        })
+    }
+
+    /// The other members.
+    pub(super) fn others(&self) -> Vec<DeviceId> {
+        let Some(membership) = self.membership() else { return Vec::new() };
+        let members = membership.fleet.members(now()).map(|(device, _)| device);
+        members.filter(|device| *device != self.identity.device).collect()
+    }
+}
+
+/// `1 device asleep: nas, its data until 09:14`.
+fn asleep_sentence(
+    asleep: impl ExactSizeIterator<Item = (String, Option<Moment>)>,
+    now: Moment,
+    zone: &TimeZone,
+) -> Option<String> {
+    let devices = count(asleep.len() as u64, "device", "devices");
+    let each = asleep.map(|(name, until)| match until {
+        Some(until) => format!("{name}, its data until {}", when::clock(until, now, zone)),
+        None => format!("{name}, nothing of it is here"),
+    });
+    let each: Vec<String> = each.collect();
+    (!each.is_empty()).then(|| format!("{devices} asleep or out of reach: {}", each.join("; ")))
+}
