@@ -344,8 +344,8 @@ impl Answers for AtWorkAnswers {
                 let found = self.runtime.block_on(self.peers.search(query))?;
                 Ok(serde_json::to_value(found).expect("plain data"))
             }
-            Ask::Show { id } => self.show(id),
-            Ask::Forget { what: Forget::Item { id }, dry_run } => self.forget(id, dry_run),
+            Ask::Show { id } => self.show(&id),
+            Ask::Forget { what: Forget::Item { id }, dry_run } => self.forget(&id, dry_run),
             Ask::Fleet(Order::Show) => self.fleet(),
             Ask::Fleet(Order::Wake) => self.wake(),
             Ask::Fleet(Order::Invite { replaces, device }) => self.invite(replaces.as_deref(), device),
@@ -366,6 +366,11 @@ impl Answers for AtWorkAnswers {
                 }
                 Ok(serde_json::to_value(status).expect("plain data"))
             }
+            Ask::Fleet(order) => {
+                self.local.answer(Ask::Fleet(order))?;
+                // Only a daemon knows who is linked.
+                self.fleet()
+            }
             ask => self.local.answer(ask),
         }
     }
@@ -373,10 +378,10 @@ impl Answers for AtWorkAnswers {
 
 impl AtWorkAnswers {
     /// An item that is here, else one that a device which is awake keeps to itself and lets this one find.
-    fn show(&self, id: String) -> Result<Value, Failure> {
-        match self.local.answer(Ask::Show { id: id.clone() }) {
+    fn show(&self, id: &str) -> Result<Value, Failure> {
+        match self.local.answer(Ask::Show { id: id.to_owned() }) {
             Err(failure) if failure.kind == FailureKind::NotFound => {
-                let shown = self.runtime.block_on(self.peers.show(&id)).ok_or(failure)?;
+                let shown = self.elsewhere(id).ok_or(failure)?;
                 Ok(serde_json::to_value(shown).expect("plain data"))
             }
             answered => answered,
@@ -384,11 +389,10 @@ impl AtWorkAnswers {
     }
 
     /// Erases an item; one that another device keeps to itself is to be erased there.
-    fn forget(&self, id: String, dry_run: bool) -> Result<Value, Failure> {
-        let answered = self.local.answer(Ask::Forget { what: Forget::Item { id: id.clone() }, dry_run });
-        match answered {
+    fn forget(&self, id: &str, dry_run: bool) -> Result<Value, Failure> {
+        match self.local.answer(Ask::Forget { what: Forget::Item { id: id.to_owned() }, dry_run }) {
             Err(failure) if failure.kind == FailureKind::NotFound => {
-                let shown = self.runtime.block_on(self.peers.show(&id)).ok_or(failure)?;
+                let shown = self.elsewhere(id).ok_or(failure)?;
                 let membership = self.local.node()?.shared().membership();
                 let name = name_of(membership.as_deref(), &shown.item.node);
                 Err(Failure::new(
@@ -398,6 +402,11 @@ impl AtWorkAnswers {
             }
             answered => answered,
         }
+    }
+
+    /// What another device keeps to itself. Nobody is asked about a path of this machine.
+    fn elsewhere(&self, id: &str) -> Option<ask::Shown> {
+        self.runtime.block_on(self.peers.show(id.parse().ok()?))
     }
 
     /// The fleet, with how the others are linked.

@@ -121,7 +121,7 @@ pub enum Event {
         /// When.
         at: Moment,
         /// The session as it is now.
-        session: Session,
+        session: Box<Session>,
     },
 }
 

@@ -25,7 +25,7 @@ const LETTER_TIME: Duration = Duration::from_secs(20);
 pub enum NotRecovered {
     /// The link.
     #[error(transparent)]
-    Link(#[from] LinkError),
+    Link(LinkError),
     /// Nothing came in time.
     #[error("the other side did not answer in time; try again while it is awake")]
     Silent,
@@ -49,6 +49,15 @@ pub enum NotRecovered {
     /// It was not taken.
     #[error("the other side did not take the change, for it knows more of the fleet; try again")]
     NotTaken,
+}
+
+impl From<LinkError> for NotRecovered {
+    fn from(error: LinkError) -> Self {
+        match error {
+            LinkError::Refused(_) | LinkError::Closed(Close::NotTrusted) => Self::OutOfPlace,
+            other => Self::Link(other),
+        }
+    }
 }
 
 async fn letter(receiving: &mut Receiving) -> Result<Letter, NotRecovered> {

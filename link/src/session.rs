@@ -7,10 +7,7 @@
 use std::{
     collections::{BTreeSet, VecDeque},
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::{Duration, SystemTime},
 };
 
@@ -22,7 +19,7 @@ use hearth_core::{
         trust::At,
     },
     sync::{
-        Config, Effect, Frame, Grown, Input, Keeper, Log, News as Told, Peer, ToStore,
+        Config, Effect, Frame, Grown, Input, Keeper, Log, News as Told, Peer, ToSend, ToStore,
         frame::{MESSAGE_MAX, Reason},
     },
 };
@@ -46,9 +43,11 @@ use crate::{
 };
 
 mod asking;
+mod progress;
 
 use asking::Asking;
 pub use asking::Question;
+pub use progress::Progress;
 
 /// Bytes of the other's segments that may be in memory.
 const CREDIT: u64 = 16 << 20;
@@ -94,45 +93,6 @@ pub enum Ended {
     /// This node is in no fleet any more.
     #[error("this node is in no fleet")]
     NoFleet,
-}
-
-/// How far a session is, for those who look at it from outside.
-#[derive(Debug)]
-pub struct Progress {
-    /// How many of our segments the other is not known to have on its disk.
-    pub waiting: AtomicU64,
-    /// Keys that came could not be kept or opened: what comes behind them is asked for again after so many milliseconds. 0: they are there.
-    lacks_keys: AtomicU64,
-    /// Whether nothing waits for the disk or to be sent.
-    pub idle: AtomicBool,
-    /// Bytes of letters that went out, their headers included.
-    pub sent: AtomicU64,
-    /// Bytes of letters that came in.
-    pub received: AtomicU64,
-    /// When the other was last heard, in milliseconds since 1970 by this machine's clock; 0 before that.
-    pub heard: AtomicU64,
-    /// How often something had to be asked for, after the greeting.
-    pub asked: AtomicU64,
-    /// How often the other side asked to wait.
-    pub put_off: AtomicU64,
-}
-
-impl Default for Progress {
-    fn default() -> Self {
-        let zero = || AtomicU64::new(0);
-        // Before the greeting nothing is known.
-        let (waiting, idle) = (AtomicU64::new(u64::MAX), AtomicBool::new(false));
-        Self {
-            waiting,
-            lacks_keys: zero(),
-            idle,
-            sent: zero(),
-            received: zero(),
-            heard: zero(),
-            asked: zero(),
-            put_off: zero(),
-        }
-    }
 }
 
 /// What a session is about.
@@ -213,7 +173,8 @@ async fn begin<K: Keeper + 'static>(
     let line = Box::new(Line { reading, sending: Some(sending), writing: None, closer });
     let talk = Box::new(Talk {
         peer: Peer::new(config, held, frozen),
-        asking: Asking::new(session.questions.take()),
+        // A relay has no people to ask.
+        asking: Asking::new(session.questions.take().filter(|_| !is_relay)),
         session,
         letters: VecDeque::new(),
         work: VecDeque::new(),
@@ -290,9 +251,9 @@ fn reading(mut receiving: Receiving, budget: Option<Budget>) -> Reading {
 
 impl Line {
     /// Begins to send a letter, unless one is on its way.
-    fn send(&mut self, letters: &mut VecDeque<Vec<u8>>, progress: &Progress) {
+    fn send(&mut self, letter: impl FnOnce() -> Option<Vec<u8>>, progress: &Progress) {
         if self.writing.is_none()
-            && let Some(letter) = letters.pop_front()
+            && let Some(letter) = letter()
             && let Some(mut sending) = self.sending.take()
         {
             progress.sent.fetch_add(letter_size(&letter), Ordering::Relaxed);
@@ -407,7 +368,7 @@ impl<K: Keeper + 'static> Talk<K> {
                 return ended;
             }
             self.note_progress();
-            line.send(&mut self.letters, &self.session.progress);
+            line.send(|| self.asking.take().or_else(|| self.letters.pop_front()), &self.session.progress);
             while self.permits.front().is_some_and(|(until, _)| *until <= self.done) {
                 self.permits.pop_front();
             }
@@ -415,9 +376,13 @@ impl<K: Keeper + 'static> Talk<K> {
                 self.read_permit = None;
                 self.letters = VecDeque::new();
             }
-            let unsent: usize = self.letters.iter().map(Vec::len).sum();
-            self.is_full = unsent > UNSENT_MAX;
-            let may_read = self.work.len() < WORK_MAX && !self.merging && self.letters.len() < LETTERS_MAX;
+            let (letters, unsent) = self.asking.unsaid();
+            self.is_full = unsent + self.letters.iter().map(Vec::len).sum::<usize>() > UNSENT_MAX;
+            if !self.is_full {
+                self.asking.start(&self.session.keeper, self.session.peer);
+            }
+            let has_room = letters + self.letters.len() < LETTERS_MAX;
+            let may_read = self.work.len() < WORK_MAX && !self.merging && has_room;
             if !self.greeted && begun.elapsed() >= GREET_WITHIN {
                 return Ended::Protocol(Reason::Silent);
             }
@@ -479,7 +444,7 @@ impl<K: Keeper + 'static> Talk<K> {
                     continue;
                 }
                 letter = self.asking.next(self.opened) => {
-                    self.say_soon(&letter);
+                    self.asking.say(&letter);
                     continue;
                 }
                 () = at(chores) => {
@@ -510,7 +475,7 @@ impl<K: Keeper + 'static> Talk<K> {
     async fn say_the_rest(&mut self, line: &mut Line) {
         let saying = async {
             loop {
-                line.send(&mut self.letters, &self.session.progress);
+                line.send(|| self.letters.pop_front(), &self.session.progress);
                 if line.writing.is_none() || line.sent().await.is_err() {
                     return;
                 }
@@ -539,6 +504,7 @@ impl<K: Keeper + 'static> Talk<K> {
         }
         if self.peer.is_open() {
             if !std::mem::replace(&mut self.opened, true) {
+                self.session.progress.came.store(now().as_millis(), Ordering::Relaxed);
                 if let Some(claims) = self.peer.take_claims() {
                     self.queue(Work::Greeted(claims));
                 }
@@ -546,8 +512,14 @@ impl<K: Keeper + 'static> Talk<K> {
                 self.unsigned.extend(theirs);
                 self.start_work();
             }
-            let idle = self.running.is_none() && self.work.is_empty() && self.letters.is_empty();
-            self.session.progress.waiting.store(self.peer.waiting(), Ordering::SeqCst);
+            let idle = self.running.is_none()
+                && self.work.is_empty()
+                && self.letters.is_empty()
+                && self.asking.unsaid().0 == 0;
+            if let Some(fleet) = self.session.keeper.fleet() {
+                let waiting = self.peer.waiting(&At { fleet: &fleet, now: now() });
+                self.session.progress.waiting.store(waiting, Ordering::SeqCst);
+            }
             self.session.progress.idle.store(idle, Ordering::SeqCst);
         }
     }
@@ -599,10 +571,8 @@ impl<K: Keeper + 'static> Talk<K> {
                 self.queue(Work::Receipt(receipt));
                 Ok(())
             }
-            Letter::Ask { number, question } if self.greeted => {
-                let at_once = self.asking.asked(number, question);
-                self.asking.start(&self.session.keeper, self.session.peer);
-                at_once.iter().for_each(|letter| self.say_soon(letter));
+            Letter::Ask { number, question } if self.greeted && !self.is_relay => {
+                self.asking.asked(number, question);
                 Ok(())
             }
             Letter::Answer { number, answer } => {
@@ -615,12 +585,6 @@ impl<K: Keeper + 'static> Talk<K> {
             }
             Letter::Ask { .. } | Letter::Join(_) | Letter::Welcome(_) | Letter::Refused(_) => Err(Ended::OutOfPlace),
         }
-    }
-
-    /// Says what a person waits for before what nobody does.
-    fn say_soon(&mut self, letter: &Letter) {
-        self.letters.push_front(letter.encode());
-        self.asking.start(&self.session.keeper, self.session.peer);
     }
 
     /// Begins the protocol, once both know the same of the fleet.
@@ -729,6 +693,7 @@ impl<K: Keeper + 'static> Talk<K> {
                 }
                 Effect::KeepKeys(records) => self.queue(Work::Keys(records)),
                 Effect::Store { bytes, at, after } => {
+                    self.session.progress.came.store(now().as_millis(), Ordering::Relaxed);
                     self.words_due.get_or_insert_with(|| Instant::now() + WORDS_AFTER);
                     let order = ToStore { bytes, at, after };
                     match self.work.back_mut() {
@@ -877,8 +842,8 @@ fn do_work(keeper: &impl Keeper, peer: &DeviceId, progress: &Progress, work: Wor
             }
         },
         Work::Read { log, from, to, budget } => {
-            let send = keeper.read(&log, from, to, budget);
-            inputs(vec![Input::Keys(send.keys), Input::Segments { log, first: from, segments: send.segments }])
+            let ToSend { keys, segments } = keeper.read(&log, from, to, budget);
+            inputs(vec![Input::Segments { log, first: from, segments, keys }])
         }
         Work::Tell(told) => {
             keeper.tell(peer, told);

@@ -382,7 +382,7 @@ impl Reader {
         }
         let snapshot = self.snapshot();
         let search = || {
-            let frequency = |term: &Term| weights.of(term).map_or_else(|| snapshot.searcher.doc_freq(term), Ok);
+            let frequency = |term: &Term| Ok(weights.of(term).unwrap_or_default());
             let loose = weights.fitting < ENOUGH as u64 || self.has_unknown(&question, frequency)?;
             let query = self.query(&question, filter, loose)?;
             snapshot.best(query.as_ref(), count, filter, Some(weights))
@@ -407,7 +407,7 @@ impl Reader {
         for word in question.words().filter(|word| typos(word) > 0) {
             let mut passages = 0;
             for term in self.forms(word) {
-                passages += frequency(&term)?;
+                passages = frequency(&term)?.saturating_add(passages);
             }
             if passages == 0 {
                 return Ok(true);
@@ -607,7 +607,7 @@ impl Snapshot {
         filter: &Filter<'_>,
         weights: Option<&Weights>,
     ) -> tantivy::Result<Vec<Hit>> {
-        let among = weights.map(|weights| Among { weights, searcher: &self.searcher });
+        let among = weights.map(Among);
         let weight = query.weight(match &among {
             Some(among) => EnableScoring::enabled_from_statistics_provider(among, &self.searcher),
             None => EnableScoring::enabled_from_searcher(&self.searcher),

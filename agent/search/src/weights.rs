@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use tantivy::{
-    Searcher, Term,
+    Term,
     query::{Bm25StatisticsProvider, Query},
     schema::Field,
 };
@@ -27,17 +27,18 @@ pub struct Weights {
 }
 
 impl Weights {
-    /// Adds what another collection knows.
+    /// Adds what another collection knows of the same words; of others it says nothing that counts.
     pub fn add(&mut self, other: &Self) {
         let grow = |sum: &mut u64, more: u64| *sum = sum.saturating_add(more);
         grow(&mut self.passages, other.passages);
         grow(&mut self.fitting, other.fitting);
-        for (field, words) in &other.words {
-            grow(self.words.entry(*field).or_default(), *words);
+        for (field, sum) in &mut self.words {
+            grow(sum, other.words.get(field).copied().unwrap_or_default());
         }
-        for (field, found) in &other.found {
-            for (word, passages) in found {
-                grow(self.found.entry(*field).or_default().entry(word.clone()).or_default(), *passages);
+        for (field, found) in &mut self.found {
+            let theirs = other.found.get(field);
+            for (word, sum) in found {
+                grow(sum, theirs.and_then(|theirs| theirs.get(word)).copied().unwrap_or_default());
             }
         }
     }
@@ -66,27 +67,19 @@ pub(crate) fn terms_of(query: &dyn Query) -> Vec<Term> {
 }
 
 /// One collection, weighed by several.
-pub(crate) struct Among<'a> {
-    pub(crate) weights: &'a Weights,
-    pub(crate) searcher: &'a Searcher,
-}
+pub(crate) struct Among<'a>(pub(crate) &'a Weights);
 
 impl Bm25StatisticsProvider for Among<'_> {
     fn total_num_tokens(&self, field: Field) -> tantivy::Result<u64> {
-        match self.weights.words.get(&field.field_id()) {
-            Some(words) => Ok(*words),
-            None => self.searcher.total_num_tokens(field),
-        }
+        // What was not weighed is not looked up: it would tell of what is not to be found.
+        Ok(self.0.words.get(&field.field_id()).copied().unwrap_or_default())
     }
 
     fn total_num_docs(&self) -> tantivy::Result<u64> {
-        Ok(self.weights.passages.max(1))
+        Ok(self.0.passages.max(1))
     }
 
     fn doc_freq(&self, term: &Term) -> tantivy::Result<u64> {
-        match self.weights.of(term) {
-            Some(passages) => Ok(passages),
-            None => Ok(self.searcher.doc_freq(term)?.min(self.weights.passages)),
-        }
+        Ok(self.0.of(term).unwrap_or_default())
     }
 }

@@ -11,6 +11,7 @@ use std::{
 use hearth_core::{ChunkId, DeviceId, ItemId, Moment};
 use hearth_link::session::Question as Sent;
 use hearth_search::{Ranked, Weights, fuse, fuse::DEPTH};
+use hearth_store::StoreError;
 use jiff::tz::TimeZone;
 use serde::de::DeserializeOwned;
 use tokio::{
@@ -25,8 +26,8 @@ use crate::{
     cli::{count, when},
     node::{
         NodeError, Shared,
-        find::{Ready, Within},
-        live::{self, DEPTH_MAX, Fitting, Passage, Question},
+        find::{Ready, Within, clip},
+        live::{self, DEPTH_MAX, Fitting, HITS_MAX, Passage, Question},
         name_of, now,
     },
 };
@@ -118,7 +119,7 @@ impl Peers {
     pub(crate) async fn search(&self, query: Query) -> Result<Found, NodeError> {
         let begun = std::time::Instant::now();
         let mut round = Round { lines: self.lines(), until: Instant::now() + WITHIN, late: Vec::new() };
-        let text = query.text.clone();
+        let text = clip(&query.text).to_owned();
         let weighing = round.ask::<Weights>(|_| Some(Question::Weigh { text: text.clone() }));
         let (ready, mut weighed) = tokio::join!(self.on_disk(move |node| node.ready(&query)), weighing);
         let ready = Arc::new(ready?);
@@ -198,7 +199,7 @@ impl Peers {
 
     fn find_question(&self, ready: &Ready, depth: usize, weights: &Weights) -> Question {
         let meaning = ready.meaning.as_ref().map(|it| (self.node().model.id().to_owned(), it.as_slice().to_vec()));
-        let (text, mode, filter) = (ready.text.clone(), ready.mode, ready.filter.clone());
+        let (text, mode, filter) = (ready.text.clone(), ready.mode, Box::new(ready.filter.clone()));
         Question::Find { text, mode, filter, depth, weights: weights.clone(), meaning }
     }
 
@@ -212,27 +213,32 @@ impl Peers {
     ) -> Result<Vec<Hit>, NodeError> {
         let here = picked.remove(&0).unwrap_or_default();
         let of = |device: &DeviceId| picked.get(&(1 + nodes.iter().position(|it| it == device)?));
-        let question = |device: &DeviceId| {
-            Some(Question::Hits { text: ready.text.clone(), picked: of(device)?.iter().map(Picked::place).collect() })
-        };
         let (asked, places) = (Arc::clone(ready), here.iter().map(Picked::place).collect::<Vec<_>>());
         let shown = self.on_disk(move |node| {
             node.hits_of(&asked.text, &places, Within { filter: &Filter::default(), sessions: None })
         });
-        let (shown, there) = tokio::join!(shown, round.ask::<Vec<Option<Hit>>>(question));
         let label = self.node().model.label();
-        let mut hits: Vec<Hit> =
-            here.iter().zip(shown?).filter_map(|(it, hit)| Some(it.scored(hit?, &label))).collect();
+        let shown = shown.await?;
+        let mut hits: Vec<Hit> = here.iter().zip(shown).filter_map(|(it, hit)| Some(it.scored(hit?, &label))).collect();
         let membership = self.node().membership();
-        for (device, shown) in there {
-            let called = name_of(membership.as_deref(), &device);
-            for (picked, hit) in of(&device).into_iter().flatten().zip(shown) {
-                let Some(mut hit) = hit.map(|hit| picked.scored(hit, &label)) else { continue };
-                // Who it is of is not for the other side to say, and marks must lie in the text.
-                hit.node = device;
-                hit.lineage.device = Some(called.clone());
-                hit.highlights.retain(|(from, to)| hit.snippet.get(*from..*to).is_some());
-                hits.push(hit);
+        // A question has so many at most.
+        for part in 0..picked.values().map(|all| all.len().div_ceil(HITS_MAX)).max().unwrap_or_default() {
+            let part_of = |device: &DeviceId| of(device)?.chunks(HITS_MAX).nth(part);
+            let question = |device: &DeviceId| {
+                let picked = part_of(device)?.iter().map(Picked::place).collect();
+                Some(Question::Hits { text: ready.text.clone(), picked })
+            };
+            for (device, shown) in round.ask::<Vec<Option<Hit>>>(question).await {
+                let called = name_of(membership.as_deref(), &device);
+                for (picked, hit) in part_of(&device).into_iter().flatten().zip(shown) {
+                    let Some(mut hit) = hit.map(|hit| picked.scored(hit, &label)) else { continue };
+                    // Who it is of is not for the other side to say, and marks must lie in the text. By this id it is shown.
+                    hit.node = device;
+                    hit.id = picked.item.to_string();
+                    hit.lineage.device = Some(called.clone());
+                    hit.highlights.retain(|(from, to)| hit.snippet.get(*from..*to).is_some());
+                    hits.push(hit);
+                }
             }
         }
         hits.sort_by(|a, b| b.score.total_cmp(&a.score));
@@ -240,12 +246,18 @@ impl Peers {
     }
 
     /// An item that some device which is awake keeps to itself and lets this one find.
-    pub(crate) async fn show(&self, id: &str) -> Option<Shown> {
+    pub(crate) async fn show(&self, id: ItemId) -> Option<Shown> {
         let mut round = Round { lines: self.lines(), until: Instant::now() + WITHIN, late: Vec::new() };
-        let shown = round.ask::<Option<Shown>>(|_| Some(Question::Show { id: id.to_owned() })).await;
+        let shown = round.ask::<Option<Shown>>(|_| Some(Question::Show { id })).await;
         let (device, mut shown) = shown.into_iter().find_map(|(device, shown)| Some((device, shown?)))?;
         shown.item.node = device;
         shown.open = None;
+        // The text came once.
+        for chunk in &mut shown.chunks {
+            let place = usize::try_from(chunk.start).ok().zip(usize::try_from(chunk.end).ok());
+            let text = place.and_then(|(start, end)| shown.text.get(start..end));
+            text.unwrap_or_default().clone_into(&mut chunk.text);
+        }
         Some(shown)
     }
 
@@ -257,7 +269,11 @@ impl Peers {
         let node = Arc::clone(self.node());
         match tokio::task::spawn_blocking(move || work(&node)).await {
             Ok(done) => done,
-            Err(failed) => std::panic::resume_unwind(failed.into_panic()),
+            Err(failed) => match failed.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The runtime is going down.
+                Err(_) => Err(StoreError::Damaged("a search that was broken off").into()),
+            },
         }
     }
 }

@@ -50,6 +50,8 @@ const BIND_AGAIN: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// How long good-byes may take.
 const FAREWELL: Duration = Duration::from_secs(3);
+/// Who said something and sent no segment for so long had none left to send: two of its signs of life are this far apart.
+const QUIET_MILLIS: u64 = 15_000;
 /// Questions that wait for a link to take them.
 const QUESTIONS: usize = 4;
 /// Strangers that may speak at once while a join code is open, and what they may say.
@@ -94,6 +96,8 @@ pub(crate) struct Peers {
     strangers: Arc<Semaphore>,
     /// Calls of what was heard that may be under way at once.
     calls: Arc<Semaphore>,
+    /// Members that are being woken.
+    waking: Mutex<HashSet<DeviceId>>,
 }
 
 /// A join code, and what it is for besides letting a device in.
@@ -228,6 +232,7 @@ impl Peers {
             broker: Mutex::default(),
             strangers: Arc::new(Semaphore::new(STRANGERS_MAX)),
             calls: Arc::new(Semaphore::new(CALLS_MAX)),
+            waking: Mutex::default(),
         })
     }
 
@@ -442,7 +447,10 @@ impl Peers {
     /// Notes until when everything that a member wrote is here, when nothing was on its way as the link ended.
     async fn note_met(&self, device: DeviceId, progress: &Progress) {
         let (heard, idle) = (progress.heard.load(Ordering::SeqCst), progress.idle.load(Ordering::SeqCst));
-        if heard == 0 || !idle || self.is_relay(&device) {
+        // It sends what it has without a pause: after one, that was all.
+        let came = progress.came.load(Ordering::SeqCst);
+        let has_all = came > 0 && heard.saturating_sub(came) >= QUIET_MILLIS;
+        if !has_all || !idle || self.is_relay(&device) {
             return;
         }
         let node = Arc::clone(&self.node);
@@ -450,6 +458,15 @@ impl Peers {
         if let Ok(Err(error)) = noted {
             debug!(%error, "when a member was last met could not be noted");
         }
+    }
+
+    /// Whether nobody is at waking it yet.
+    pub(super) fn begins_to_wake(&self, device: DeviceId) -> bool {
+        lock(&self.waking).insert(device)
+    }
+
+    pub(super) fn wakes_no_more(&self, device: DeviceId) {
+        lock(&self.waking).remove(&device);
     }
 
     /// Calls a member that is not linked without waiting longer.

@@ -4,8 +4,10 @@
 
 use std::{
     collections::HashSet,
+    ffi::OsStr,
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
+    path::Path,
     sync::Arc,
     time::Duration,
 };
@@ -62,6 +64,7 @@ impl Network {
         address.to_bits() & self.mask == self.from.to_bits() & self.mask
     }
 
+    #[expect(clippy::disallowed_methods, reason = "the gate was asked about this address")]
     fn send(&self, card: Card, port: u16) -> io::Result<()> {
         let packet = MagicPacket::new(&card);
         let socket = UdpSocket::bind((self.from, 0))?;
@@ -84,14 +87,17 @@ pub(crate) fn networks() -> Vec<Network> {
 /// The network cards of this machine that are in a network at home.
 pub(crate) fn cards() -> Vec<Card> {
     let Ok(all) = sysinfo::Networks::new_with_refreshed_list() else { return Vec::new() };
-    let at_home = |data: &&sysinfo::NetworkData| {
+    let at_home = |data: &sysinfo::NetworkData| {
         data.ip_networks()
             .iter()
             .any(|it| matches!(it.addr, IpAddr::V4(address) if Network::of(address, it.prefix).is_some()))
     };
-    let cards = all.values().filter(at_home).map(|data| data.mac_address().0);
-    // Containers and tunnels have none, or one that they made up: a made-up one wakes nobody, and does no harm.
-    cards.filter(|card| *card != [0; 6]).collect()
+    // Of hardware, if there is any: bridges of containers have an address that they made up, which wakes nobody.
+    let is_hardware = |name: &OsStr| Path::new("/sys/class/net").join(name).join("device").exists();
+    let (hardware, made_up): (Vec<_>, Vec<_>) =
+        all.iter().filter(|(_, data)| at_home(data)).partition(|(name, _)| is_hardware(name.as_ref()));
+    let cards = if hardware.is_empty() { made_up } else { hardware };
+    cards.into_iter().map(|(_, data)| data.mac_address().0).filter(|card| *card != [0; 6]).collect()
 }
 
 impl Peers {
@@ -132,10 +138,13 @@ impl Peers {
                 cards => send_all(cards, &networks, permit).err(),
             };
             let name = name_of(Some(&membership), &device);
-            if refused.is_none() {
+            if refused.is_none() && self.begins_to_wake(device) {
                 info!(device = %device, "a sleeping device is woken");
                 let (peers, stop) = (Arc::clone(self), stop.clone());
-                tokio::spawn(async move { peers.see_awake(device, known.cards, networks, stop).await });
+                tokio::spawn(async move {
+                    Arc::clone(&peers).see_awake(device, known.cards, networks, stop).await;
+                    peers.wakes_no_more(device);
+                });
             }
             woken.push(Waking { id: device, name, took_ms: known.took_ms, refused });
         }

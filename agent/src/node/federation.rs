@@ -168,6 +168,10 @@ impl Shared {
     ) -> Result<(), FleetError> {
         self.change_fleet(|membership, key| {
             let (epoch, policy) = membership.fleet.policy();
+            // What this version cannot read it must not write over.
+            if epoch > 0 && !membership.fleet.knows_policy() {
+                return Err(BadResidency::Newer.into());
+            }
             let mut policy = policy.clone();
             change(&mut policy)?;
             let action = Action::Policy { epoch: epoch + 1, bytes: policy.encode() };
@@ -190,12 +194,10 @@ impl Shared {
             membership.as_mut().ok_or(FleetError::None)?.merge(theirs, &self.identity.signing);
             Ok::<_, FleetError>(())
         })?;
-        let policy = self.membership().map(|membership| membership.fleet.policy().0);
+        let is_as_before = self.membership().is_none_or(|now| now.fleet.policy().1 == known.fleet.policy().1);
         // What lived with others may be to live here alone now.
-        if policy != Some(known.fleet.policy().0)
-            && let Err(error) = self.settle_homes(&self.within_residencies())
-        {
-            tracing::warn!(%error, "what may not live on other devices any more could not be taken back; it is tried with the next change");
+        if !is_as_before && let Err(error) = self.settle_homes(&self.within_residencies()) {
+            tracing::warn!(%error, "what may not live on other devices any more could not be taken back; it is tried again within the hour");
         }
         Ok(())
     }
@@ -299,16 +301,26 @@ impl Shared {
         Ok(held)
     }
 
-    /// Where each of a device's logs ends, as far as it is here; what is written down when the device is revoked.
+    /// Where each of a device's logs ends, as far as it is here or others have said to have it, who may have logs that this device may not;
+    /// what is written down when the device is revoked.
     pub(crate) fn ends_of(&self, device: &DeviceId) -> Result<Vec<Last>, StoreError> {
         let logs = self.held()?.into_iter().filter(|held| held.log.author == *device);
         let end = |held: Held| {
             let Chain { incarnation, number, head, .. } = held.chain;
             Some(Last { incarnation, number: number.checked_sub(1)?, head })
         };
-        let mut ends: Vec<Last> = logs.filter_map(end).collect();
-        ends.sort();
-        // Of the oldest of very many, nobody lacks anything.
+        let mut furthest: BTreeMap<u64, Last> = logs.filter_map(end).map(|end| (end.incarnation, end)).collect();
+        for (said, _) in self.membership().iter().flat_map(|membership| membership.fleet.devices()) {
+            for (log, mark) in self.reached(said)?.unwrap_or_default().iter().filter(|(log, _)| log.author == *device) {
+                let mut head = [0; 32];
+                head[..mark.head.len()].copy_from_slice(&mark.head);
+                let end = mark.next.checked_sub(1).map(|number| Last { incarnation: log.incarnation, number, head });
+                let known = furthest.get(&log.incarnation).map(|known| known.number);
+                furthest.extend(end.filter(|end| known < Some(end.number)).map(|end| (log.incarnation, end)));
+            }
+        }
+        let mut ends: Vec<Last> = furthest.into_values().collect();
+        // Of very many, the oldest have long been everywhere.
         ends.drain(..ends.len().saturating_sub(ENDS_MAX));
         Ok(ends)
     }

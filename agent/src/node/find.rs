@@ -466,7 +466,7 @@ fn public_id(item: &ItemRecord) -> String {
     item.meta.external.clone().unwrap_or_else(|| item.meta.item.to_string())
 }
 
-fn clip(text: &str) -> &str {
+pub(crate) fn clip(text: &str) -> &str {
     text.char_indices().nth(QUERY_CHARS).map_or(text, |(end, _)| &text[..end])
 }
 

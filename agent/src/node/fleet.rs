@@ -10,11 +10,13 @@ use hearth_core::{
         link,
         recovery::Seed,
         sheet::Holder,
+        trust::At,
         waiting,
     },
     merkle::Hash,
-    sync::Held,
+    sync::{Held, Trust as _},
 };
+use hearth_store::entropy;
 use serde_json::Value;
 
 use super::{
@@ -66,7 +68,7 @@ pub(super) fn answer(shared: &Shared, order: Order) -> Result<Value, Failure> {
         Order::RemoveRelay { relay } => shared.remove_relay(relay_called(shared, &relay)?)?,
         Order::SetResidency { name, homes } => {
             let homes = homes.iter().map(|called| home_called(shared, called)).collect::<Result<_, _>>()?;
-            shared.change_residencies(|policy| policy.set(&name, homes).map(drop))?;
+            shared.change_residencies(|policy| policy.set(&name, homes, entropy()).map(drop))?;
             shared.settle_homes(&shared.within_residencies())?;
         }
         Order::RemoveResidency { name } => {
@@ -205,7 +207,8 @@ fn relays(shared: &Shared, fleet: &Fleet, link: impl Fn(&DeviceId) -> Link) -> R
         let id = DeviceId::of_key_bytes(&relay.key);
         let signed = shared.signed_by(&id)?;
         let mut ours = shared.held()?;
-        ours.retain(|held| held.log.author == shared.identity.device);
+        let trust = At { fleet, now: now() };
+        ours.retain(|held| held.log.author == shared.identity.device && trust.may_have(&id, held.residency));
         // A relay signs for the last lives of a log alone.
         ours.sort_by_key(|held| std::cmp::Reverse(held.log.incarnation));
         let lacks = |held: &Held| {

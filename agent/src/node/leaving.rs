@@ -66,10 +66,13 @@ impl Shared {
         // From here on nothing is given to others and nothing taken: sessions end when they hear of it.
         *self.membership.write().unwrap_or_else(PoisonError::into_inner) = None;
         self.tell_peers(Grown::Chain);
+        // What one fleet may have or find is nothing for the next one.
+        let is_kept = |whose: &Visibility| *whose == Visibility::ThisNode;
         let open: Vec<Session> =
-            self.gate().sessions().filter(|it| it.visibility == Visibility::Fleet).cloned().collect();
+            self.gate().sessions().filter(|it| !(is_kept(&it.visibility) && is_kept(&it.answers))).cloned().collect();
         for session in open {
-            self.change_gate(|gate| gate.put(Session { visibility: Visibility::ThisNode, ..session.clone() }))?;
+            let (visibility, answers) = (Visibility::ThisNode, Visibility::ThisNode);
+            self.change_gate(|gate| gate.put(Session { visibility, answers, ..session }))?;
         }
         self.forget_fleet(left)?;
         remove(&membership_path(&self.folder))?;
@@ -98,6 +101,11 @@ impl Shared {
         let keys = self.keys.all()?.into_iter().filter(|(_, of, _)| *of == space).map(|(_, _, slot)| slot);
         let keys: Vec<_> = keys.collect();
         writer.keys.erase(keys)?;
+        // Should it come into this fleet again, what it shares then is another log: of the one that ends here nothing is known any more.
+        let own = self.held()?.into_iter().map(|held| held.log).filter(|log| log.author == self.identity.device);
+        if let Some(last) = own.map(|log| log.incarnation).max() {
+            writer.log.begin_shared_anew(last)?;
+        }
         for tree in OF_FLEET {
             let keys: Vec<Vec<u8>> = self
                 .state

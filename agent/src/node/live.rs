@@ -8,7 +8,10 @@ use std::collections::BTreeMap;
 
 use hearth_core::{
     ChunkId, DeviceId, ItemId, Moment, SessionId,
-    fleet::letter::{ANSWER_MAX, QUESTION_MAX},
+    fleet::{
+        chain::Standing,
+        letter::{ANSWER_MAX, QUESTION_MAX},
+    },
     segment::Outline,
     session::Visibility,
 };
@@ -21,6 +24,7 @@ use super::{
     NodeError, Shared,
     find::{Best, Ready, Within},
     now,
+    record::ItemRecord,
     view::segment_key,
 };
 use crate::{
@@ -33,7 +37,9 @@ pub(crate) const DEPTH_MAX: usize = 1_000;
 /// A device has no more network cards than this that are of interest.
 const CARDS_MAX: usize = 8;
 /// No question gets more hits than this.
-const HITS_MAX: usize = 1_000;
+pub(crate) const HITS_MAX: usize = 200;
+/// The most bytes of what is looked for.
+const TEXT_MAX: usize = 8 << 10;
 
 /// A question of another node's people. They are asked in this order, so that scores of several nodes can be compared.
 #[derive(Debug, Serialize, Deserialize)]
@@ -45,7 +51,7 @@ pub(crate) enum Question {
     Find {
         text: String,
         mode: Mode,
-        filter: Filter,
+        filter: Box<Filter>,
         /// How many by word, and how many by meaning.
         depth: usize,
         /// The words as all who were asked know them.
@@ -55,8 +61,8 @@ pub(crate) enum Question {
     },
     /// How do these look? Answer: as many of `Option<Hit>`, without their scores.
     Hits { text: String, picked: Vec<(ItemId, ChunkId)> },
-    /// One item with its text. Answer: `Option<Shown>`.
-    Show { id: String },
+    /// One item with its text; its passages are without theirs. Answer: `Option<Shown>`.
+    Show { id: ItemId },
     /// How are you woken? Answer: [`About`].
     About,
 }
@@ -100,6 +106,19 @@ pub(crate) struct MetRecord {
     pub(crate) took_ms: Option<u64>,
 }
 
+/// What of an item fits into a letter that is too long for one.
+const BEGINNING_CHARS: usize = 48 << 10;
+
+/// The beginning of an item, and a word that it is no more than that.
+fn beginning(mut shown: Shown) -> Shown {
+    if let Some((end, _)) = shown.text.char_indices().nth(BEGINNING_CHARS) {
+        shown.text.truncate(end);
+    }
+    shown.text.push_str("\n\n(This is only the beginning; the rest can be read on the device that keeps it.)\n");
+    shown.chunks.clear();
+    shown
+}
+
 /// Writes a question or an answer; `None` when it is too long to be sent.
 pub(crate) fn write(letter: &impl Serialize, longest: usize) -> Option<Vec<u8>> {
     serde_json::to_vec(letter).ok().filter(|bytes| bytes.len() <= longest)
@@ -119,9 +138,18 @@ impl Question {
 impl Shared {
     /// Answers another member's people; empty when there is no answer.
     pub(crate) fn answer_live(&self, peer: &DeviceId, question: &[u8]) -> Vec<u8> {
-        let Some(question) = read::<Question>(question) else { return Vec::new() };
+        // A relay reads nothing, and of a member's rights its link may hear a moment late.
+        let is_member = self
+            .membership()
+            .is_some_and(|membership| membership.fleet.standing(peer, now()) == Some(Standing::Active));
+        let Some(question) = read::<Question>(question).filter(|_| is_member) else { return Vec::new() };
         let sessions = self.answering(peer);
         let answer = match question {
+            Question::Weigh { text } | Question::Find { text, .. } | Question::Hits { text, .. }
+                if text.len() > TEXT_MAX =>
+            {
+                Ok(None)
+            }
             Question::Weigh { text } => {
                 self.keyword.weigh(&text, Some(&sessions)).map_err(NodeError::from).map(|it| write(&it, ANSWER_MAX))
             }
@@ -131,7 +159,7 @@ impl Shared {
             Question::Find { text, mode, filter, depth, weights, meaning } => {
                 let knows_model = meaning.as_ref().is_none_or(|(model, _)| model == self.model.id());
                 let meaning = meaning.filter(|_| knows_model).and_then(|(_, numbers)| Embedding::new(&numbers).ok());
-                let ready = Ready { text, limit: 0, mode, filter, meaning };
+                let ready = Ready { text, limit: 0, mode, filter: *filter, meaning };
                 let fitting = self.fitting(&ready, depth.min(DEPTH_MAX), &sessions, &weights);
                 fitting.map(|passages| write(&Fitting { passages, knows_model }, ANSWER_MAX))
             }
@@ -140,7 +168,10 @@ impl Shared {
                 let picked = &picked[..picked.len().min(HITS_MAX)];
                 self.hits_of(&text, picked, within).map(|it| write(&it, ANSWER_MAX))
             }
-            Question::Show { id } => self.show_live(&id, &sessions).map(|it| write(&it, ANSWER_MAX)),
+            Question::Show { id } => self.show_live(id, &sessions).map(|shown| {
+                let whole = write(&shown, ANSWER_MAX);
+                whole.or_else(|| write(&shown.map(beginning), ANSWER_MAX))
+            }),
         };
         answer
             .unwrap_or_else(|error| {
@@ -203,11 +234,15 @@ impl Shared {
         Ok(hits)
     }
 
-    fn show_live(&self, id: &str, sessions: &[SessionId]) -> Result<Option<Shown>, NodeError> {
+    fn show_live(&self, id: ItemId, sessions: &[SessionId]) -> Result<Option<Shown>, NodeError> {
         let within = Within { filter: &Filter::default(), sessions: Some(sessions) };
-        let Some(item) = self.item_called(id)?.filter(|item| within.has(item)) else { return Ok(None) };
-        // A path of this machine opens nothing on another.
-        Ok(self.shown(&item)?.map(|shown| Shown { open: None, ..shown }))
+        let item: Option<ItemRecord> = self.state.get(Tree::Item, id.as_bytes())?;
+        let Some(item) = item.filter(|item| within.has(item)) else { return Ok(None) };
+        let Some(mut shown) = self.shown(&item)? else { return Ok(None) };
+        // A path of this machine opens nothing on another, and the text goes once.
+        shown.open = None;
+        shown.chunks.iter_mut().for_each(|chunk| chunk.text.clear());
+        Ok(Some(shown))
     }
 
     /// Notes that a member was linked, and nothing of it was on its way, at this moment.
@@ -217,8 +252,9 @@ impl Shared {
 
     pub(crate) fn note_cards(&self, device: &DeviceId, cards: Vec<Card>) -> Result<(), NodeError> {
         let known = self.met(device)?.cards;
-        let mut cards: Vec<Card> = cards.into_iter().take(CARDS_MAX).collect();
+        let mut cards = cards;
         cards.sort_unstable();
+        cards.truncate(CARDS_MAX);
         if cards == known { Ok(()) } else { self.change_met(device, |met| met.cards = cards) }
     }
 
@@ -242,17 +278,14 @@ impl Shared {
     /// Until when what a device shares is here: when it was last met, or when it wrote the newest that is here. `None` when nothing is.
     pub(crate) fn data_until(&self, device: &DeviceId) -> Result<Option<Moment>, NodeError> {
         let met = self.met(device)?;
-        let newest =
-            self.held()?.into_iter().filter(|held| held.log.author == *device).max_by_key(|it| it.log.incarnation);
-        let newest = newest.and_then(|held| Some(segment_key(&held.log, held.chain.number.checked_sub(1)?)));
-        let position: Option<Position> = match newest {
-            Some(key) => self.state.get(Tree::Segment, &key)?,
-            None => None,
-        };
-        let written = match position {
-            Some(position) => Outline::read(&self.log.read_bytes(position)?).ok().map(|it| it.head().closed_at),
-            None => None,
-        };
+        let mut written = None;
+        for held in self.held()?.into_iter().filter(|held| held.log.author == *device) {
+            let Some(last) = held.chain.number.checked_sub(1) else { continue };
+            let position: Option<Position> = self.state.get(Tree::Segment, &segment_key(&held.log, last))?;
+            // One that cannot be read says nothing; `hearth doctor` names it.
+            let bytes = position.and_then(|position| self.log.read_bytes(position).ok());
+            written = written.max(bytes.and_then(|bytes| Some(Outline::read(&bytes).ok()?.head().closed_at)));
+        }
         // Its clock may be ahead of this one.
         Ok(met.at.max(written.map(|at| at.min(now()))))
     }
@@ -260,9 +293,11 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
-    use hearth_core::Moment;
+    use ed25519_dalek::SigningKey;
+    use hearth_core::{Moment, fleet::link};
 
     use super::*;
+    use crate::node::{Node, Settings};
 
     #[test]
     fn questions_and_answers_come_back_as_they_were() {
@@ -276,13 +311,13 @@ mod tests {
             Question::Find {
                 text: "boiler".into(),
                 mode: Mode::Hybrid,
-                filter,
+                filter: Box::new(filter),
                 depth: 100,
                 weights: weights.clone(),
                 meaning: Some(("model".into(), vec![0.25, -0.5])),
             },
             Question::Hits { text: "boiler".into(), picked: vec![(item, chunk)] },
-            Question::Show { id: "itm-1".into() },
+            Question::Show { id: item },
         ] {
             let bytes = question.write().expect("it is short");
             let back: Question = read(&bytes).expect("it reads");
@@ -311,5 +346,38 @@ mod tests {
         ] {
             assert!(read::<Question>(bytes).is_none(), "{case}");
         }
+    }
+
+    #[test]
+    fn only_a_member_is_answered_and_no_relay() {
+        let home = tempfile::tempdir().expect("a temporary folder");
+        let node = Node::open(&home.path().join("data"), Settings::default()).expect("opened");
+        let shared = node.shared();
+        let (me, stranger) = (shared.identity.device, DeviceId::from_bytes([7; 16]));
+        let about = Question::About.write().expect("short");
+        assert!(shared.answer_live(&me, &about).is_empty(), "it is in no fleet");
+        shared.found_fleet("home", "nas").expect("founded");
+        let key = SigningKey::from_bytes(&[9; 32]).verifying_key();
+        let address = "relay.example:7843".to_owned();
+        shared.add_relay(link::Relay { key: key.to_bytes(), address, region: String::new() }).expect("added");
+        for (case, who, answered) in
+            [("a member", me, true), ("a stranger", stranger, false), ("a relay", DeviceId::of_key(&key), false)]
+        {
+            for question in [&about, &Question::Weigh { text: "boiler".into() }.write().expect("short")] {
+                assert_eq!(!shared.answer_live(&who, question).is_empty(), answered, "{case}");
+            }
+        }
+        let long = Question::Weigh { text: "a".repeat(TEXT_MAX + 1) }.write().expect("short enough to be sent");
+        assert!(shared.answer_live(&me, &long).is_empty(), "longer than anybody asks");
+    }
+
+    #[test]
+    fn of_an_item_that_is_too_long_the_beginning_is_shown_and_said_to_be_one() {
+        let item = serde_json::from_str(include_str!("../../../tests/data/schemas/item.json")).expect("a sample");
+        // What takes the most room in JSON.
+        let shown = Shown { item, text: "\u{1}".repeat(ANSWER_MAX), chunks: Vec::new(), open: None };
+        assert!(write(&shown, ANSWER_MAX).is_none());
+        let shown = beginning(shown);
+        assert!(write(&shown, ANSWER_MAX).is_some() && shown.text.ends_with("on the device that keeps it.)\n"));
     }
 }

@@ -399,7 +399,7 @@ impl Shared {
                 // The draft was begun for the first.
                 let fits = changes.is_empty()
                     || self.home(entry, membership.as_deref())? == home
-                        && (home.is_none() || !self.would_come_late(entry, &draft)?);
+                        && (home.is_none() || self.comes_before(entry, &draft)?.is_none());
                 if !fits || draft.is_full(entry.len()) {
                     break;
                 }
@@ -435,20 +435,20 @@ impl Shared {
         let Some(Home { membership, residency }) = home else { return writer.log.draft(at) };
         let fleet = *membership.id().as_bytes();
         let mut draft = writer.log.draft_shared(fleet, residency, at)?;
-        if self.would_come_late(entry, &draft)? {
-            writer.log.renew_shared(residency)?;
+        if let Some(before) = self.comes_before(entry, &draft)? {
+            writer.log.renew_shared(residency, before)?;
             draft = writer.log.draft_shared(fleet, residency, at)?;
         }
         Ok(draft.under(membership.fleet.policy().0, residency))
     }
 
-    /// Whether others would take a document for older than the version before it: that lies in a log that was begun after this one.
-    fn would_come_late(&self, entry: &Entry, draft: &Draft) -> Result<bool, StoreError> {
-        let Entry::Document { body, .. } = entry else { return Ok(false) };
+    /// The log of the version before this document, when it was begun after this one: others would take the document for older then.
+    fn comes_before(&self, entry: &Entry, draft: &Draft) -> Result<Option<u64>, StoreError> {
+        let Entry::Document { body, .. } = entry else { return Ok(None) };
         let before: Option<ItemRecord> = self.state.get(Tree::Item, body.meta.item.as_bytes())?;
-        let Some(before) = before else { return Ok(false) };
-        let before = self.document(before.document)?;
-        Ok(before.is_some_and(|before| before.shared.is_some() && before.incarnation > draft.incarnation()))
+        let Some(before) = before else { return Ok(None) };
+        let before = self.document(before.document)?.filter(|before| before.shared.is_some());
+        Ok(before.map(|before| before.incarnation).filter(|before| *before > draft.incarnation()))
     }
 
     /// Where a change belongs that does not stay on this node.

@@ -7,15 +7,16 @@ use std::collections::BTreeMap;
 
 use hearth_core::{
     DeviceId, Moment,
+    fleet::trust::{ANYWHERE, At},
     receipt::{BadReceipt, Receipt},
     signed::Verified,
-    sync::Log,
+    sync::{Log, Trust as _},
 };
 use hearth_store::{Batch, Position, StoreError, Tree};
 use minicbor::bytes::ByteVec;
 
 use super::{
-    Shared, name_of,
+    Shared, name_of, now,
     record::EndRecord,
     view::{end_key, segment_key},
 };
@@ -107,11 +108,21 @@ impl Shared {
         }
         let has: BTreeMap<Log, u64> = has.iter().copied().collect();
         let (mut batch, mut lacks) = (Batch::default(), false);
+        let residencies: BTreeMap<Log, u16> = self.held()?.into_iter().map(|held| (held.log, held.residency)).collect();
         let named_since = membership.as_ref().map_or(Moment::START, |membership| membership.names_relay_since(relay));
+        let may_both_have = |residency: Option<&u16>| {
+            let residency = residency.copied().unwrap_or(ANYWHERE);
+            membership.as_ref().is_some_and(|membership| {
+                let trust = At { fleet: &membership.fleet, now: now() };
+                trust.may_have(relay, residency) && trust.may_have(&self.identity.device, residency)
+            })
+        };
         for (log, signed) in self.signed_by(relay)? {
             // What it signed before it was removed and named again it was to drop.
             if signed.at < named_since {
                 batch.remove(Tree::Receipt, &key_of(relay, &log));
+            } else if !may_both_have(residencies.get(&log)) {
+                // It speaks of no log that one of the two may not have.
             } else if has.get(&log).copied().unwrap_or_default() < signed.next {
                 // Said once: what it signs from now on counts.
                 batch.remove(Tree::Receipt, &key_of(relay, &log));

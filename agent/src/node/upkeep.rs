@@ -42,7 +42,7 @@ impl Node {
         let due = upkeep.retention_at.is_none_or(|last| last > at || at.since(last) >= RETENTION_EVERY);
         if due {
             self.shared.forget_expired(at)?;
-            self.shared.settle_homes(&[])?;
+            self.shared.settle_homes(&self.shared.within_residencies())?;
             self.shared.erase_older()?;
             self.shared.sweep_keys()?;
             self.shared.sweep(at)?;

@@ -259,8 +259,11 @@ impl Log {
         grow.retain(|shared| shared.fleet == fleet);
         grow.push(shared);
         // Before anything is written to it: segments of ours that come back from others are told from it by its number alone.
-        self.note_tip()?;
-        Ok(Draft::after(chain).under(0, residency))
+        let noted = self.note_tip();
+        if noted.is_err() {
+            self.end.as_mut().expect("begun above").shared.pop();
+        }
+        noted.map(|()| Draft::after(chain).under(0, residency))
     }
 
     /// A log that the fleet may have is known elsewhere further than here: the next one begins, beyond `incarnation`.
@@ -269,14 +272,19 @@ impl Log {
     /// When it cannot be noted.
     pub fn begin_shared_anew(&mut self, incarnation: u64) -> Result<(), StoreError> {
         self.shared_floor = self.shared_floor.max(incarnation);
-        self.end_shared(|shared| shared.incarnation <= incarnation)
+        let logs = self.end.iter().flat_map(|end| &end.shared);
+        // What put one of them back put back all of them.
+        let is_older = logs.map(|shared| shared.incarnation).any(|known| known <= incarnation);
+        self.end_shared(|_| is_older)
     }
 
-    /// What is written next for this residency is to be newer than everything that was shared: a log of its own begins with it.
+    /// What is written next for this residency is to be newer than everything that was shared, in this log or in that of an incarnation that
+    /// is known: a log of its own begins with it.
     ///
     /// # Errors
     /// When it cannot be noted.
-    pub fn renew_shared(&mut self, residency: u16) -> Result<(), StoreError> {
+    pub fn renew_shared(&mut self, residency: u16, known: u64) -> Result<(), StoreError> {
+        self.shared_floor = self.shared_floor.max(known);
         self.end_shared(|shared| shared.residency == residency)
     }
 

@@ -335,8 +335,8 @@ fn survive_kills(rounds: u64) {
 }
 
 #[test]
-fn twenty_five_kills_lose_and_double_nothing() {
-    survive_kills(25);
+fn sixty_kills_lose_and_double_nothing() {
+    survive_kills(60);
 }
 
 #[test]

@@ -149,7 +149,7 @@ fn a_fresh_device_comes_back_by_the_sheet_from_a_device_that_is_left() {
     fresh.cannot_recover(&["--at", &laptop.at(), "--fleet", other], &words, "the sheet is of flt-0000");
     fresh.cannot_recover(&["--at", &laptop.at(), "--key", &fresh.key], &words, "");
     let not_it = "abandon ".repeat(23) + "art";
-    fresh.cannot_recover(&["--at", &laptop.at()], &not_it, "");
+    fresh.cannot_recover(&["--at", &laptop.at()], &not_it, "does not know this recovery sheet");
     assert!(fresh.fleet().is_null() && laptop.fleet()["devices"].as_array().expect("a list").len() == 2);
 
     fresh.recovers(&["--at", &laptop.at(), "--fleet", &id, "--as", "fresh"], &words);
@@ -166,7 +166,7 @@ fn a_fresh_device_comes_back_by_the_sheet_from_a_device_that_is_left() {
     });
     let mut late = Device::new("late");
     late.up();
-    late.cannot_recover(&["--at", &laptop.at()], &words, "");
+    late.cannot_recover(&["--at", &laptop.at()], &words, "does not know this recovery sheet");
     assert!(late.fleet().is_null());
 }
 
@@ -411,4 +411,27 @@ fn where_two_admins_must_agree_and_one_is_lost_the_sheet_is_the_other() {
     assert!(nas.member("laptop").is_none() && waiting(&nas).is_empty());
     laptop.up();
     laptop.is_told_that_it_is_out();
+}
+
+#[test]
+fn a_device_that_left_comes_back_by_a_new_code() {
+    let (mut nas, mut laptop) = pair();
+    laptop.json(&["fleet", "leave", "--yes"]);
+    laptop.write("away.md", "Written while it was away: the bell rings.");
+    laptop.comes_to_find("bell", &["away"]);
+    laptop.join(&nas);
+    laptop.comes_to_find("boiler", &["boiler"]);
+    nas.comes_to_find("bell", &["away"]);
+    laptop.write("bread.md", "Rye bread wants patience and caraway.");
+    nas.comes_to_find("patience", &["bread"]);
+    nas.comes_to_find("sourdough", &[]);
+    for device in [&mut nas, &mut laptop] {
+        device.kill();
+        device.up();
+    }
+    laptop.is_linked_to(&nas);
+    for device in [&nas, &laptop] {
+        assert!(!device.notices().contains("two different logs"), "{}: {}", device.name, device.notices());
+        assert_eq!(device.json(&["status"])["items"], 3);
+    }
 }

@@ -478,8 +478,8 @@ fn survive_kills(rounds: u64) {
 }
 
 #[test]
-fn twenty_kills_with_a_relay_between_lose_and_double_nothing() {
-    survive_kills(20);
+fn thirty_kills_with_a_relay_between_lose_and_double_nothing() {
+    survive_kills(30);
 }
 
 #[test]

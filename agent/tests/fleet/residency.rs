@@ -76,6 +76,17 @@ fn what_lives_in_a_residency_is_on_its_homes_and_moves_as_its_owner_says() {
     assert!(phone.finds("4711").is_empty());
 }
 
+impl Device {
+    /// Waits until this device has a note that another shares with all from now on.
+    fn comes_to_find_after_it(&self, other: &Self) {
+        let folder = other.dir.path().join("for all");
+        std::fs::create_dir(&folder).expect("made");
+        other.json(&["session", "open", "--purpose", "for all", "--folder", folder.to_str().expect("text")]);
+        std::fs::write(folder.join("marker.md"), "A marker that comes after it.").expect("written");
+        self.comes_to_find("marker", &["marker"]);
+    }
+}
+
 #[test]
 fn who_becomes_a_home_gets_what_is_there_and_who_is_none_any_more_nothing_new() {
     let [nas, laptop, phone] = three();
@@ -87,5 +98,7 @@ fn who_becomes_a_home_gets_what_is_there_and_who_is_none_any_more_nothing_new() 
     phone.comes_to_find("Lindqvist", &["boiler"]);
     nas.write("meter.md", "The meter reads 4711.");
     phone.comes_to_find("4711", &["meter"]);
+    // What all have and was written after it has come: so would this, if it were to.
+    laptop.comes_to_find_after_it(&nas);
     assert!(laptop.finds("4711").is_empty());
 }

@@ -587,7 +587,12 @@ impl Fleet {
         })
     }
 
-    /// The policy that holds, with its epoch; 0 and nothing before the first.
+    /// Whether the policy that holds is in a form that this version reads.
+    pub const fn knows_policy(&self) -> bool {
+        self.state.knows_policy
+    }
+
+    /// The policy that holds, with its epoch; 0 and nothing before the first, nothing while it is in a form that this version cannot read.
     pub const fn policy(&self) -> (u32, &Policy) {
         (self.state.policy_epoch, &self.state.policy)
     }

@@ -47,6 +47,9 @@ pub enum BadResidency {
     /// There is none.
     #[error("the fleet has no residency of this name; `hearth fleet residency` shows them")]
     Unknown,
+    /// Written by a newer hearth.
+    #[error("a newer hearth wrote the fleet's policy; update hearth on this device, or change it where it was written")]
+    Newer,
     /// Too many.
     #[error("a fleet has had at most {RESIDENCIES_MAX} residencies; change one that there is")]
     TooMany,
@@ -69,11 +72,12 @@ impl Policy {
         self.residencies().find(|(_, residency)| residency.name == name).map(|(number, _)| number)
     }
 
-    /// Says on which devices and relays the things of a residency may live; one of a new name is begun.
+    /// Says on which devices and relays the things of a residency may live; one of a new name is begun, under a number that `entropy` gives:
+    /// two admins who have not heard of each other are not to give one number to two.
     ///
     /// # Errors
     /// When the name will not do, or there would be too many residencies or homes.
-    pub fn set(&mut self, name: &str, homes: BTreeSet<DeviceId>) -> Result<u16, BadResidency> {
+    pub fn set(&mut self, name: &str, homes: BTreeSet<DeviceId>, entropy: [u8; 2]) -> Result<u16, BadResidency> {
         if name.is_empty() || name.len() > NAME_MAX || name.chars().any(char::is_control) {
             return Err(BadResidency::Name);
         }
@@ -81,8 +85,9 @@ impl Policy {
             return Err(BadResidency::Homes);
         }
         // A number is never given again: it stands in segments.
-        let next = || self.residencies.keys().last().map_or(FIRST, |last| last.saturating_add(1));
-        let number = self.called(name).unwrap_or_else(next);
+        let begin = u16::from_be_bytes(entropy).max(FIRST);
+        let mut free = (begin..=u16::MAX).chain(FIRST..begin).filter(|number| !self.residencies.contains_key(number));
+        let number = self.called(name).or_else(|| free.next()).ok_or(BadResidency::TooMany)?;
         if !self.residencies.contains_key(&number) && self.residencies.len() >= RESIDENCIES_MAX {
             return Err(BadResidency::TooMany);
         }
@@ -164,13 +169,16 @@ mod tests {
     #[test]
     fn residencies_are_set_and_taken_away_and_no_number_is_given_twice() {
         let mut policy = Policy::default();
-        assert_eq!((policy.set("study", ids(&[1, 2])), policy.set("cellar", ids(&[3]))), (Ok(2), Ok(3)));
-        assert_eq!(policy.set("study", ids(&[1])), Ok(2), "changed");
+        assert_eq!(
+            (policy.set("study", ids(&[1, 2]), [0, 0]), policy.set("cellar", ids(&[3]), [0, 2])),
+            (Ok(2), Ok(3))
+        );
+        assert_eq!(policy.set("study", ids(&[1]), [9, 9]), Ok(2), "changed");
         assert_eq!(policy.residency(2).map(|it| &it.homes), Some(&ids(&[1])));
         assert_eq!(policy.remove("cellar"), Ok(()));
         assert_eq!((policy.residency(3), policy.called("cellar")), (None, None));
         assert_eq!(policy.remove("cellar"), Err(BadResidency::Unknown));
-        assert_eq!(policy.set("cellar", ids(&[4])), Ok(4), "another one of that name");
+        assert_eq!(policy.set("cellar", ids(&[4]), [0, 3]), Ok(4), "another one of that name");
         assert_eq!(policy.residencies().map(|(number, _)| number).collect::<Vec<_>>(), [2, 4]);
         for (case, name, homes, error) in [
             ("no name", "", ids(&[1]), BadResidency::Name),
@@ -178,20 +186,20 @@ mod tests {
             ("a name with a line in it", "a\nb", ids(&[1]), BadResidency::Name),
             ("no homes", "a", ids(&[]), BadResidency::Homes),
         ] {
-            assert_eq!(policy.set(name, homes), Err(error), "{case}");
+            assert_eq!(policy.set(name, homes, [0, 0]), Err(error), "{case}");
         }
         for n in 0..RESIDENCIES_MAX - 3 {
-            policy.set(&format!("r{n}"), ids(&[1])).expect("there is room");
+            policy.set(&format!("r{n}"), ids(&[1]), [255, 250]).expect("there is room");
         }
-        assert_eq!(policy.set("one more", ids(&[1])), Err(BadResidency::TooMany));
-        assert_eq!(policy.set("study", ids(&[9])), Ok(2), "one that there is can be changed");
+        assert_eq!(policy.set("one more", ids(&[1]), [0, 0]), Err(BadResidency::TooMany));
+        assert_eq!(policy.set("study", ids(&[9]), [0, 0]), Ok(2), "one that there is can be changed");
         assert_eq!(Policy::decode(&policy.encode()), Some(policy));
     }
 
     #[test]
     fn what_is_in_another_form_gives_nobody_anything() {
         let mut policy = Policy::default();
-        policy.set("study", ids(&[1, 2])).expect("sound");
+        policy.set("study", ids(&[1, 2]), [0, 0]).expect("sound");
         let good = policy.encode();
         assert_eq!(Policy::decode(&good), Some(policy));
         let with = |at: usize, byte: u8| {

@@ -152,7 +152,7 @@ mod tests {
         let mut fleet = fleet();
         let mut policy = Policy::default();
         let homes = [2, 3, 5, 6, 9].map(id).into_iter().collect();
-        let number = policy.set("study", homes).expect("sound");
+        let number = policy.set("study", homes, [0, 0]).expect("sound");
         let mut set = |policy: &Policy| {
             let (epoch, _) = fleet.policy();
             let action = Action::Policy { epoch: epoch + 1, bytes: policy.encode() };

@@ -110,9 +110,10 @@ pub enum Input {
         first: u64,
         /// As they are stored.
         segments: Vec<Arc<[u8]>>,
+        /// Key records of what is in them, each at most [`super::frame::KEY_MAX`] bytes. They are sent before the segments, and only
+        /// when those are.
+        keys: Vec<Vec<u8>>,
     },
-    /// Key records that the peer lacks, each at most [`super::frame::KEY_MAX`] bytes.
-    Keys(Vec<Vec<u8>>),
     /// Another session found or was shown a proof.
     Frozen(Proof),
     /// The fleet's chain grew: what was refused may be welcome now.
@@ -290,10 +291,9 @@ impl Peer {
             Input::NotStored { log, number, retry_after } => self.not_stored(log, number, retry_after),
             Input::Declined { log, number } => self.declined(log, number),
             Input::Appended(held) => self.grew(held),
-            Input::Segments { log, first, segments } => self.loaded(log, first, segments, trust),
-            Input::Keys(records) => self.offer_keys(records),
+            Input::Segments { log, first, segments, keys } => self.loaded(log, first, segments, keys, trust),
             Input::Frozen(proof) => self.freeze(proof, false),
-            Input::TrustChanged => self.trust_changed(),
+            Input::TrustChanged => self.trust_changed(trust),
             Input::Tick => {}
         }
         self.tick();
@@ -329,11 +329,20 @@ impl Peer {
         self.storing.values().map(Storing::size).sum()
     }
 
-    /// How many of our segments the peer has not said to have.
-    pub fn waiting(&self) -> u64 {
+    /// How many of our segments the peer has not said to have, of those that it may have.
+    pub fn waiting(&self, trust: &impl Trust) -> u64 {
         let Some(session) = &self.session else { return 0 };
         let lacks = |held: &Held| held.chain.number.saturating_sub(session.outgoing.acknowledged(&held.log));
-        self.held.values().filter(|held| !self.frozen.contains_key(&held.log.author)).map(lacks).sum()
+        let may_go = |held: &Held| {
+            !self.frozen.contains_key(&held.log.author) && trust.may_have(&self.config.peer, held.residency)
+        };
+        // Most logs are nowhere behind, and nobody is asked about those.
+        self.held
+            .values()
+            .map(|held| (held, lacks(held)))
+            .filter(|(held, lacks)| *lacks > 0 && may_go(held))
+            .map(|(_, lacks)| lacks)
+            .sum()
     }
 
     /// The logs that are here.
@@ -449,7 +458,7 @@ impl Peer {
             }
             Frame::Credit { total } => session.outgoing.granted.raise(total),
             Frame::Keys { records } => self.take_keys(records),
-            Frame::Want { log, from, ask } => self.wanted(log, from, ask),
+            Frame::Want { log, from, ask } => self.wanted(log, from, ask, trust),
             Frame::Proof { halves } => self.accused(&halves, trust),
             Frame::Busy { retry_after_ms } => self.wait(Duration::from_millis(u64::from(retry_after_ms))),
         }

@@ -34,11 +34,23 @@ pub(super) struct Asking {
     /// Theirs, in line.
     waiting: VecDeque<(u32, Vec<u8>)>,
     answering: Option<(u32, JoinHandle<Vec<u8>>)>,
+    /// To be said before what nobody waits for, and whether it is an answer.
+    unsaid: VecDeque<(Vec<u8>, bool)>,
+    /// What was taken last is an answer, which may still be on its way.
+    is_saying: bool,
 }
 
 impl Asking {
     pub(super) const fn new(questions: Option<mpsc::Receiver<Question>>) -> Self {
-        Self { questions, open: BTreeMap::new(), next: 0, waiting: VecDeque::new(), answering: None }
+        Self {
+            questions,
+            open: BTreeMap::new(),
+            next: 0,
+            waiting: VecDeque::new(),
+            answering: None,
+            unsaid: VecDeque::new(),
+            is_saying: false,
+        }
     }
 
     /// Waits until something is to be said, which is a question once `may_ask`, or an answer. Nothing is lost when it is not waited for.
@@ -81,13 +93,29 @@ impl Asking {
         }
     }
 
-    /// Puts a question of the other's in line; the answer to say at once when there are too many.
-    pub(super) fn asked(&mut self, number: u32, question: Vec<u8>) -> Option<Letter> {
+    /// Puts a letter in line for [`Asking::take`].
+    pub(super) fn say(&mut self, letter: &Letter) {
+        self.unsaid.push_back((letter.encode(), matches!(letter, Letter::Answer { .. })));
+    }
+
+    /// What is to be said next, if anything. Asked once all that was taken before is sent.
+    pub(super) fn take(&mut self) -> Option<Vec<u8>> {
+        let next = self.unsaid.pop_front();
+        self.is_saying = next.as_ref().is_some_and(|(_, is_answer)| *is_answer);
+        next.map(|(letter, _)| letter)
+    }
+
+    /// How many letters wait to be taken, and of how many bytes.
+    pub(super) fn unsaid(&self) -> (usize, usize) {
+        (self.unsaid.len(), self.unsaid.iter().map(|(letter, _)| letter.len()).sum())
+    }
+
+    /// Puts a question of the other's in line, or says at once that there are too many.
+    pub(super) fn asked(&mut self, number: u32, question: Vec<u8>) {
         if self.waiting.len() >= WAITING_MAX {
-            return Some(Letter::Answer { number, answer: Vec::new() });
+            return self.say(&Letter::Answer { number, answer: Vec::new() });
         }
         self.waiting.push_back((number, question));
-        None
     }
 
     /// The other answered; one to a question that is not open is left.
@@ -98,9 +126,11 @@ impl Asking {
         }
     }
 
-    /// Begins with the next answer, unless one is being made.
+    /// Begins with the next answer, unless one is being made or is not sent yet: who reads none has one in memory.
     pub(super) fn start<K: Keeper + 'static>(&mut self, keeper: &Arc<K>, peer: DeviceId) {
+        let is_unsent = self.is_saying || self.unsaid.iter().any(|(_, is_answer)| *is_answer);
         if self.answering.is_none()
+            && !is_unsent
             && let Some((number, question)) = self.waiting.pop_front()
         {
             let keeper = Arc::clone(keeper);

@@ -28,10 +28,10 @@ pub(crate) fn device(author: usize) -> DeviceId {
     DeviceId::of_key(&key(author).verifying_key())
 }
 
-/// What every body of a residency holds, to be looked for where it must not be.
+/// What every body of a residency holds, to be looked for where it must not be. No bit that a disk flips makes another one's of it.
 pub(crate) fn canary(residency: u16) -> [u8; 8] {
     let [high, low] = residency.to_be_bytes();
-    [0xc5, 0xa7, 0x91, high, low, 0x91, 0xa7, 0xc5]
+    [0xc5, 0xa7, high, low, !high, !low, 0xa7, 0xc5]
 }
 
 /// Writes the segment after `chain`.

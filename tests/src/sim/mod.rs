@@ -40,7 +40,7 @@ enum Event {
     Dial { a: usize, b: usize },
     Wake { n: usize, p: usize, life: u64, at: u64 },
     Synced { n: usize, life: u64, ticket: u64 },
-    Read { n: usize, p: usize, life: u64, log: Log, first: u64, segments: Vec<Arc<[u8]>> },
+    Read { n: usize, p: usize, life: u64, log: Log, first: u64, segments: Vec<Arc<[u8]>>, keys: Vec<Vec<u8>> },
     Write { n: usize },
     Start { n: usize },
     Learn { n: usize },
@@ -330,8 +330,8 @@ impl World {
             Event::Dial { a, b } => self.dial(a, b),
             Event::Wake { n, p, life, at } if life == self.nodes[n].life => self.wake(n, p, at),
             Event::Synced { n, life, ticket } if life == self.nodes[n].life => self.synced(n, ticket),
-            Event::Read { n, p, life, log, first, segments } if life == self.nodes[n].life => {
-                self.feed(n, p, Input::Segments { log, first, segments });
+            Event::Read { n, p, life, log, first, segments, keys } if life == self.nodes[n].life => {
+                self.feed(n, p, Input::Segments { log, first, segments, keys });
             }
             Event::Wake { .. } | Event::Synced { .. } | Event::Read { .. } => {}
             Event::Write { n } => self.write(n),
@@ -501,10 +501,7 @@ impl World {
                 let step = i64::try_from(self.dice.from(0, 7_200_000)).expect("hours") - 3_600_000;
                 self.nodes[n].skew += step;
             }
-            _ => {
-                let records = (0..3).map(|record| vec![record; 40]).collect();
-                self.feed(n, p, Input::Keys(records));
-            }
+            _ => self.nodes[n].keys = (0..3).map(|record| vec![record; 40]).collect(),
         }
     }
 

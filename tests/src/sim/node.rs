@@ -80,6 +80,8 @@ pub(crate) struct Node {
     pub(crate) told: BTreeMap<Log, u64>,
     /// Messages that a liar keeps for later.
     stash: Vec<Vec<u8>>,
+    /// Keys that go with what is read next.
+    pub(crate) keys: Vec<Vec<u8>>,
 }
 
 /// A message without the bytes of its segments.
@@ -124,6 +126,7 @@ impl Node {
             waiters: Vec::new(),
             told: BTreeMap::new(),
             stash: Vec::new(),
+            keys: Vec::new(),
         }
     }
 
@@ -212,7 +215,7 @@ impl World {
             Effect::Send(frame) => self.sent(n, p, &frame),
             Effect::Store { bytes, at, after } => self.store(n, p, bytes, at, after),
             Effect::Read { log, from, to, budget } => {
-                let node = &self.nodes[n];
+                let node = &mut self.nodes[n];
                 let mut segments = Vec::new();
                 let mut size = 0;
                 for number in from..to {
@@ -223,9 +226,9 @@ impl World {
                     }
                     segments.push(Arc::clone(bytes));
                 }
-                let life = node.life;
+                let (life, keys) = (node.life, std::mem::take(&mut node.keys));
                 let wait = self.dice.from(0, 8);
-                self.after(wait, Event::Read { n, p, life, log, first: from, segments });
+                self.after(wait, Event::Read { n, p, life, log, first: from, segments, keys });
             }
             Effect::KeepKeys(records) => self.figures.keys += records.len() as u64,
             Effect::Tell(news) => self.told(n, p, news),

@@ -247,15 +247,22 @@ fn each_residency_is_a_log_of_its_own_and_what_is_renewed_is_newer_than_all() {
         ((all.0, 1), (study.0, 1)),
         "each goes on, without gaps"
     );
-    log.renew_shared(0).expect("noted");
+    log.renew_shared(0, 0).expect("noted");
     drop(log);
     // The clock that was set back makes nothing older.
     let mut log = Log::open(dir.path(), SigningKey::from_bytes(&[1; 32]), [0; 16], Moment::START).expect("opened");
     let renewed = append(&mut log, 0, 5);
     assert!(renewed.0 > study.0 && renewed.1 == 0, "{renewed:?} {study:?}");
     assert_eq!(append(&mut log, 2, 6), (study.0, 2), "the other is as it was");
+    log.renew_shared(0, renewed.0 + 7).expect("noted");
+    let after = append(&mut log, 0, 7);
+    assert_eq!(after, (renewed.0 + 8, 0), "newer than one that is known");
+    // A folder that was put back: every log is as old as the one that shows it.
+    log.begin_shared_anew(study.0).expect("noted");
+    let (anew, other) = (append(&mut log, 0, 8), append(&mut log, 2, 9));
+    assert!(anew.0 > after.0 && other.0 > anew.0 && (anew.1, other.1) == (0, 0), "{anew:?} {other:?}");
     assert_eq!(log.reader.count(), 1, "one life");
-    assert_eq!(documents(&log, Position::BEGIN), [1, 2, 3, 4, 5, 6]);
+    assert_eq!(documents(&log, Position::BEGIN), [1, 2, 3, 4, 5, 6, 7, 8, 9]);
 }
 
 #[test]

@@ -24,6 +24,7 @@ pub(super) struct State {
     pub(super) rotations: BTreeMap<u32, Hash>,
     pub(super) policy_epoch: u32,
     pub(super) policy: Policy,
+    pub(super) knows_policy: bool,
     pub(super) relays: BTreeMap<[u8; 32], Relay>,
     /// The recovery sheet that holds, and the link that added it.
     pub(super) sheet: Option<(DeviceId, Hash)>,
@@ -40,6 +41,7 @@ impl State {
             rotations: BTreeMap::new(),
             policy_epoch: 0,
             policy: Policy::default(),
+            knows_policy: true,
             relays: BTreeMap::new(),
             sheet: None,
         }
@@ -210,7 +212,9 @@ impl State {
             Action::Policy { epoch, bytes } => {
                 self.policy_epoch = *epoch;
                 // What this version cannot read gives nobody anything.
-                self.policy = Policy::decode(bytes).unwrap_or_default();
+                let policy = Policy::decode(bytes);
+                self.knows_policy = policy.is_some();
+                self.policy = policy.unwrap_or_default();
             }
             Action::AddRelay(relay) => {
                 self.relays.insert(relay.key, relay.clone());

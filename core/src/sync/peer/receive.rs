@@ -216,7 +216,8 @@ impl Peer {
         is_new
     }
 
-    pub(super) fn trust_changed(&mut self) {
+    pub(super) fn trust_changed(&mut self, trust: &impl Trust) {
+        self.take_back(trust);
         let Some(session) = &mut self.session else { return };
         let refused = std::mem::take(&mut session.incoming.refused);
         session.outgoing.consider(self.held.keys().copied());

@@ -40,7 +40,8 @@ pub(super) struct Outgoing {
     last: Option<Log>,
     flight: VecDeque<Flight>,
     loaded: VecDeque<Load>,
-    keys: VecDeque<Vec<u8>>,
+    /// Before what was loaded, and of the same logs.
+    keys: VecDeque<(Log, Vec<u8>)>,
     reading: Option<Reading>,
     answers: VecDeque<(Log, u64)>,
     in_vain: u32,
@@ -166,6 +167,7 @@ impl Outgoing {
     pub(super) fn forget(&mut self, gone: impl Fn(&Log) -> bool) {
         self.flight.retain(|flight| !gone(&flight.log));
         self.loaded.retain(|load| !gone(&load.log));
+        self.keys.retain(|(log, _)| !gone(log));
         self.answers.retain(|(log, _)| !gone(log));
         self.due.retain(|log| !gone(log));
     }
@@ -220,12 +222,13 @@ impl Peer {
         }
     }
 
-    pub(super) fn wanted(&mut self, log: Log, from: u64, ask: Ask) {
+    pub(super) fn wanted(&mut self, log: Log, from: u64, ask: Ask, trust: &impl Trust) {
         let Some(held) = self.held.get(&log) else { return };
+        let may_have = trust.may_have(&self.config.peer, held.residency);
         let Some(session) = &mut self.session else { return };
         let out = &mut session.outgoing;
         match ask {
-            Ask::One if from >= held.chain.number => {}
+            Ask::One if from >= held.chain.number || !may_have => {}
             Ask::One if out.answers.len() >= ANSWERS_MAX => self.close(Reason::OutOfPlace),
             Ask::One => out.answers.push_back((log, from)),
             Ask::Nothing | Ask::Rest => {
@@ -252,9 +255,21 @@ impl Peer {
         session.outgoing.resume = Some(now + span);
     }
 
-    pub(super) fn offer_keys(&mut self, records: Vec<Vec<u8>>) {
-        if let Some(session) = &mut self.session {
-            session.outgoing.keys.extend(records.into_iter().filter(|record| record.len() <= KEY_MAX));
+    /// Drops what was to be sent and what the peer may not have any more, with its keys.
+    pub(super) fn take_back(&mut self, trust: &impl Trust) {
+        let Some(session) = &mut self.session else { return };
+        let gone: BTreeSet<Log> = self
+            .held
+            .values()
+            .filter(|held| !trust.may_have(&self.config.peer, held.residency))
+            .map(|held| held.log)
+            .collect();
+        session.outgoing.forget(|log| gone.contains(log));
+        for log in gone {
+            if let Some(cursor) = session.outgoing.cursors.get_mut(&log) {
+                cursor.fresh = cursor.fresh.max(cursor.sent);
+                cursor.sent = cursor.acked;
+            }
         }
     }
 
@@ -270,6 +285,7 @@ impl Peer {
             frames.push(Frame::Keys { records });
         }
         while out.resume.is_none()
+            && out.keys.is_empty()
             && let Some(frame) = next_segments(out, now)
         {
             frames.push(frame);
@@ -287,18 +303,20 @@ impl Peer {
         if out.reading.is_some() {
             return;
         }
-        let mut read = |log, from, to, budget, purpose| {
-            out.reading = Some(Reading { log, from, purpose });
-            self.effects.push_back(Effect::Read { log, from, to, budget });
+        let mut read = |out: &mut Outgoing, log, number, purpose| {
+            out.reading = Some(Reading { log, from: number, purpose });
+            self.effects.push_back(Effect::Read { log, from: number, to: number + 1, budget: 1 });
         };
         if let Some((log, number)) = compare {
-            return read(log, number, number + 1, 1, Purpose::Compare);
+            return read(out, log, number, Purpose::Compare);
         }
         if out.resume.is_some() {
             return;
         }
-        if let Some((log, number)) = out.answers.pop_front() {
-            return read(log, number, number + 1, 1, Purpose::Answer);
+        while let Some((log, number)) = out.answers.pop_front() {
+            if self.held.get(&log).is_some_and(|held| trust.may_have(&self.config.peer, held.residency)) {
+                return read(out, log, number, Purpose::Answer);
+            }
         }
         let room = out.window.segments().saturating_sub(out.flight.len()) as u64;
         if !out.loaded.is_empty() || room == 0 || out.granted.left() == 0 {
@@ -336,7 +354,14 @@ impl Peer {
     }
 
     /// The disk answered.
-    pub(super) fn loaded(&mut self, log: Log, first: u64, segments: Vec<Arc<[u8]>>, trust: &impl Trust) {
+    pub(super) fn loaded(
+        &mut self,
+        log: Log,
+        first: u64,
+        segments: Vec<Arc<[u8]>>,
+        keys: Vec<Vec<u8>>,
+        trust: &impl Trust,
+    ) {
         let Some(session) = &mut self.session else { return };
         let Some(reading) = session.outgoing.reading.filter(|reading| reading.log == log && reading.from == first)
         else {
@@ -353,38 +378,50 @@ impl Peer {
             return;
         }
         if segments.is_empty() {
-            self.stick(log);
+            session.outgoing.cursors.entry(log).or_default().stuck = true;
             return self.tell(News::Damaged { log, number: first });
         }
-        for (number, bytes) in (first..).zip(segments) {
-            let opened = Segment::open(&bytes).ok();
-            let good = opened.filter(|segment| log_of(segment) == log && segment.head().number == number);
-            let Some(segment) = good else {
-                self.stick(log);
-                return self.tell(News::Damaged { log, number });
-            };
-            let residency = segment.head().residency;
-            if !trust.may_have(&self.config.peer, residency) || !trust.author(&log).admits(number) {
-                return self.stick(log);
+        let refused = (first..).zip(&segments).find_map(|(number, bytes)| {
+            let refused = self.refusal(log, number, bytes, trust)?;
+            Some((number, refused))
+        });
+        let end = refused.as_ref().map_or(first + segments.len() as u64, |(number, _)| *number);
+        let Some(session) = &mut self.session else { return };
+        let out = &mut session.outgoing;
+        if let Some((_, told)) = refused {
+            out.cursors.entry(log).or_default().stuck = true;
+            self.effects.extend(told.map(Effect::Tell));
+            if end == first {
+                return;
             }
-            let Some(session) = &mut self.session else { return };
-            if !session.outgoing.may_go(bytes.len()) {
-                self.stick(log);
-                return self.tell(News::TooLarge { log, number });
-            }
-            session.outgoing.loaded.push_back(Load { log, number, bytes, answer });
-            if !answer {
-                session.outgoing.cursors.entry(log).or_default().sent = number + 1;
+            if !keys.is_empty() {
+                // Some of them may be of what is refused.
+                out.reading = Some(Reading { log, from: first, purpose: reading.purpose });
+                let budget = segments.iter().map(|bytes| bytes.len() as u64).sum();
+                return self.effects.push_back(Effect::Read { log, from: first, to: end, budget });
             }
         }
-        // `pump` ships what was loaded.
+        let fit = keys.into_iter().filter(|record| record.len() <= KEY_MAX && out.may_go(record.len()));
+        let fit: Vec<_> = fit.map(|record| (log, record)).collect();
+        out.keys.extend(fit);
+        out.loaded.extend((first..end).zip(segments).map(|(number, bytes)| Load { log, number, bytes, answer }));
+        if !answer {
+            out.cursors.entry(log).or_default().sent = end;
+        }
         self.ship();
     }
 
-    fn stick(&mut self, log: Log) {
-        if let Some(session) = &mut self.session {
-            session.outgoing.cursors.entry(log).or_default().stuck = true;
+    /// Why a segment that was read is not sent, if it is not: what is to be told of that.
+    fn refusal(&self, log: Log, number: u64, bytes: &[u8], trust: &impl Trust) -> Option<Option<News>> {
+        let opened = Segment::open(bytes).ok();
+        let good = opened.filter(|segment| log_of(segment) == log && segment.head().number == number);
+        let Some(segment) = good else { return Some(Some(News::Damaged { log, number })) };
+        let residency = segment.head().residency;
+        if !trust.may_have(&self.config.peer, residency) || !trust.author(&log).admits(number) {
+            return Some(None);
         }
+        let may_go = self.session.as_ref().is_some_and(|session| session.outgoing.may_go(bytes.len()));
+        (!may_go).then_some(Some(News::TooLarge { log, number }))
     }
 }
 
@@ -392,13 +429,13 @@ impl Peer {
 fn next_keys(out: &mut Outgoing) -> Option<Vec<Vec<u8>>> {
     let mut records = Vec::new();
     let mut size = ENVELOPE;
-    while let Some(record) = out.keys.front() {
+    while let Some((_, record)) = out.keys.front() {
         let fits = size + record.len() + ITEM <= out.max_message && records.len() < KEYS_MAX;
         if !fits || !out.granted.spend(record.len() as u64) {
             break;
         }
         size += record.len() + ITEM;
-        records.extend(out.keys.pop_front());
+        records.extend(out.keys.pop_front().map(|(_, record)| record));
     }
     (!records.is_empty()).then_some(records)
 }

@@ -66,6 +66,13 @@ struct Side {
     /// Whether the disk answers.
     syncs: bool,
     unsynced: Vec<Held>,
+    /// Whether each segment that is read brings a key.
+    wraps: bool,
+    /// What was read.
+    reads: Vec<Log>,
+    /// Whether the disk takes its time to read.
+    is_slow: bool,
+    unread: Vec<Input>,
 }
 
 impl Side {
@@ -83,6 +90,10 @@ impl Side {
             declines: BTreeSet::new(),
             syncs: true,
             unsynced: Vec::new(),
+            wraps: false,
+            reads: Vec::new(),
+            is_slow: false,
+            unread: Vec::new(),
         };
         for segment in segments {
             let held = side.keep(segment);
@@ -130,13 +141,24 @@ impl Side {
                     let there = self.disk.get(&log).map(Vec::as_slice).unwrap_or_default();
                     let (first, end) = (usize::try_from(from).expect("small"), usize::try_from(to).expect("small"));
                     let segments = there[first.min(there.len())..end.min(there.len())].to_vec();
-                    self.tell(now, Input::Segments { log, first: from, segments });
+                    let keys = if self.wraps { vec![vec![7; 100]; segments.len()] } else { Vec::new() };
+                    self.reads.push(log);
+                    let read = Input::Segments { log, first: from, segments, keys };
+                    if self.is_slow {
+                        self.unread.push(read);
+                    } else {
+                        self.tell(now, read);
+                    }
                 }
                 Effect::KeepKeys(records) => self.keys += records.len(),
                 Effect::Tell(news) => self.news.push(news),
                 Effect::Close(reason) => self.closed = Some(reason),
             }
         }
+    }
+
+    fn waiting(&self) -> u64 {
+        self.peer.waiting(&self.trust)
     }
 
     fn end(&self, author: u8) -> u64 {
@@ -183,7 +205,7 @@ fn two_nodes_come_to_hold_the_same_whatever_each_had() {
     connect(&mut a, &mut b);
     assert_eq!((a.end(1), a.end(2), b.end(1), b.end(2)), (40, 30, 40, 30));
     assert_eq!(a.disk, b.disk, "verbatim");
-    assert_eq!((a.peer.waiting(), b.peer.waiting()), (0, 0), "and both know");
+    assert_eq!((a.waiting(), b.waiting()), (0, 0), "and both know");
     assert_eq!((a.news, b.news), (vec![], vec![]));
 }
 
@@ -209,12 +231,12 @@ fn nothing_is_acknowledged_before_the_disk_has_it() {
     let mut b = Side::new(2, 1, &[]);
     b.syncs = false;
     connect(&mut a, &mut b);
-    assert_eq!(a.peer.waiting(), 3, "received, verified, and not on disk");
+    assert_eq!(a.waiting(), 3, "received, verified, and not on disk");
     for held in std::mem::take(&mut b.unsynced) {
         b.tell(NOW, Input::Stored(held));
     }
     talk(&mut a, &mut b);
-    assert_eq!(a.peer.waiting(), 0);
+    assert_eq!(a.waiting(), 0);
 }
 
 #[test]
@@ -360,7 +382,9 @@ fn what_may_not_live_there_is_neither_offered_nor_sent_nor_taken() {
     a.tell(NOW, Input::Frame(Frame::Want { log, from: 0, ask: Ask::One }.encode()));
     a.tell(NOW, Input::Frame(Frame::Want { log, from: 0, ask: Ask::Rest }.encode()));
     talk(&mut a, &mut b);
-    assert_eq!(b.end(1), 0, "not even when asked for");
+    assert_eq!((b.end(1), a.waiting()), (0, 0), "not even when asked for, and it does not count as behind");
+    a.trust.outside.clear();
+    assert_eq!(a.waiting(), 3, "now it does");
 
     let mut c = Side::new(1, 2, &one);
     let mut d = Side::new(2, 1, &[]);
@@ -395,11 +419,7 @@ fn a_log_that_is_declined_stops_no_other_and_is_not_sent_again_before_the_chain_
     b.declines.insert(log);
     connect(&mut a, &mut b);
     assert_eq!((b.end(1), b.end(9), b.peer.taken()), (0, 20, 0));
-    assert_eq!(
-        (a.peer.put_off_until(), a.peer.waiting()),
-        (None, 20),
-        "nothing waits but that log, and it is known to"
-    );
+    assert_eq!((a.peer.put_off_until(), a.waiting()), (None, 20), "nothing waits but that log, and it is known to");
     assert_eq!((&a.news[..], &b.news[..]), (&[News::Declined(log)][..], &[][..]));
     for segment in written(1, 22).split_off(20).into_iter().chain(written(9, 22).split_off(20)) {
         let held = a.keep(&segment);
@@ -413,7 +433,7 @@ fn a_log_that_is_declined_stops_no_other_and_is_not_sent_again_before_the_chain_
     b.declines.clear();
     b.tell(NOW, Input::TrustChanged);
     talk(&mut a, &mut b);
-    assert_eq!((b.end(1), a.peer.waiting(), b.ends[&other].chain.number), (22, 0, 22));
+    assert_eq!((b.end(1), a.waiting(), b.ends[&other].chain.number), (22, 0, 22));
 }
 
 #[test]
@@ -561,7 +581,7 @@ fn the_greatest_numbers_overflow_nothing() {
         a.tell(NOW, Input::Frame(frame.encode()));
     }
     talk(&mut a, &mut b);
-    assert_eq!((a.closed, a.peer.waiting()), (None, 0));
+    assert_eq!((a.closed, a.waiting()), (None, 0));
 }
 
 #[test]
@@ -580,9 +600,83 @@ fn keys_travel_within_the_credit() {
     let mut a = Side::new(1, 2, &[]);
     let mut b = Side::new(2, 1, &[]);
     connect(&mut a, &mut b);
-    a.tell(NOW, Input::Keys(vec![vec![1; 100]; 300]));
+    a.wraps = true;
+    for segment in written(1, 300) {
+        let held = a.keep(&segment);
+        a.tell(NOW, Input::Appended(held));
+    }
     talk(&mut a, &mut b);
-    assert_eq!(b.keys, 300);
+    assert_eq!((b.end(1), b.keys), (300, 300));
+}
+
+#[test]
+fn a_segment_that_the_peer_may_not_have_is_not_even_read_and_its_keys_stay() {
+    let log = Log { author: device(1), incarnation: 1 };
+    let want = |ask| Input::Frame(Frame::Want { log, from: 0, ask }.encode());
+    let mut a = Side::new(1, 2, &written(1, 3));
+    a.wraps = true;
+    a.trust.outside.insert((device(2), 0));
+    let mut b = Side::new(2, 1, &[]);
+    connect(&mut a, &mut b);
+    a.tell(NOW, want(Ask::One));
+    a.tell(NOW, want(Ask::Rest));
+    talk(&mut a, &mut b);
+    assert_eq!((&a.reads[..], b.keys, a.closed, &a.news[..]), (&[][..], 0, None, &[][..]));
+
+    // Another question waits before it, and meanwhile the policy changes.
+    let mut a = Side::new(1, 2, &[written(1, 3), written(9, 3)].concat());
+    (a.wraps, a.is_slow) = (true, true);
+    let mut b = Side::new(2, 1, &[]);
+    connect(&mut a, &mut b);
+    a.tell(NOW, want(Ask::One));
+    a.trust.outside.insert((device(2), 0));
+    let before = a.reads.len();
+    for read in std::mem::take(&mut a.unread) {
+        a.tell(NOW, read);
+    }
+    talk(&mut a, &mut b);
+    assert_eq!((a.reads.len(), b.end(1), b.end(9), b.keys), (before, 0, 0, 0), "neither what waits nor what was read");
+}
+
+#[test]
+fn keys_that_wait_for_credit_stay_when_the_policy_changes_and_go_when_it_changes_back() {
+    let mut a = Side::new(1, 2, &written(1, 1));
+    let log = Log { author: device(1), incarnation: 1 };
+    a.is_slow = true;
+    let mut b = Side::new(2, 1, &[]);
+    connect(&mut a, &mut b);
+    let Some(Input::Segments { first, segments, .. }) = a.unread.pop() else { panic!("it is read") };
+    let keys = vec![vec![7; 1000]; 6];
+    a.tell(NOW, Input::Segments { log, first, segments, keys });
+    let sent = |side: &Side| -> Vec<usize> {
+        let count = |frame: &Frame| match frame {
+            Frame::Keys { records } => Some(records.len()),
+            Frame::Segments { .. } => Some(0),
+            _ => None,
+        };
+        side.sent.iter().filter_map(count).collect()
+    };
+    assert_eq!(sent(&a), [4], "as far as the credit goes, and no segment before all of its keys");
+    a.trust.outside.insert((device(2), 0));
+    a.tell(NOW, Input::TrustChanged);
+    talk(&mut a, &mut b);
+    assert_eq!((b.keys, b.end(1)), (4, 0));
+    assert_eq!(a.waiting(), 0, "nothing of it is for that peer");
+    (a.is_slow, a.wraps) = (false, true);
+    a.trust.outside.clear();
+    a.tell(NOW, Input::TrustChanged);
+    talk(&mut a, &mut b);
+    assert_eq!((b.keys, b.end(1), a.waiting()), (5, 1, 0), "read anew");
+}
+
+#[test]
+fn only_the_keys_of_what_is_sent_go() {
+    let mut a = Side::new(1, 3, &written(9, 6));
+    a.wraps = true;
+    a.trust.revoked.insert(device(9), 2);
+    let mut b = Side::new(3, 1, &[]);
+    connect(&mut a, &mut b);
+    assert_eq!((b.end(9), b.keys), (2, 2));
 }
 
 #[test]
