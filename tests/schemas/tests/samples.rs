@@ -25,7 +25,7 @@ fn published(name: &str) -> Validator {
 }
 
 #[test]
-fn every_sample_obeys_its_schema_and_none_does_without_one_of_its_members() {
+fn every_sample_obeys_its_schema_and_none_does_without_most_of_its_members() {
     let mut samples = 0;
     for entry in fs::read_dir(repository().join("tests/data/schemas")).expect("listed").flatten() {
         let path = entry.path();
@@ -37,10 +37,14 @@ fn every_sample_obeys_its_schema_and_none_does_without_one_of_its_members() {
         let wrong: Vec<String> = validator.iter_errors(&sample).map(|error| error.to_string()).collect();
         assert!(wrong.is_empty(), "{name}: {wrong:?}");
         let Value::Object(members) = sample else { panic!("{name} is an object") };
-        let key = members.keys().next().expect("a member").clone();
-        let mut less = members;
-        less.remove(&key);
-        assert!(!validator.is_valid(&Value::Object(less)), "{name} without `{key}` is no {name}");
+        let is_needed = |key: &&String| {
+            let mut less = members.clone();
+            less.remove(*key);
+            !validator.is_valid(&Value::Object(less))
+        };
+        // A few may be left out: what is null here, and what has a value that goes without saying.
+        let (needed, all) = (members.keys().filter(is_needed).count(), members.len());
+        assert!(needed * 3 >= all * 2, "{name} does with {needed} of its {all} members");
         samples += 1;
     }
     assert!(samples >= 5, "item, chunk, session, job and event have samples; {samples} were found");
@@ -54,7 +58,11 @@ fn the_schema_of_the_configuration_takes_what_is_right_and_nothing_else() {
         "embed": { "threads": 4 },
         "page": { "listen": "127.0.0.1:1" },
     });
-    assert!(validator.is_valid(&right), "{:?}", validator.iter_errors(&right).map(|e| e.to_string()).collect::<Vec<_>>());
+    assert!(
+        validator.is_valid(&right),
+        "{:?}",
+        validator.iter_errors(&right).map(|e| e.to_string()).collect::<Vec<_>>()
+    );
     for wrong in [
         json!({ "capture": { "settle": "2 s" } }),
         json!({ "capture": { "setle": "2s" } }),
