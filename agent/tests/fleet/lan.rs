@@ -5,6 +5,7 @@
 use std::{
     io::{BufRead as _, BufReader, Write as _},
     process::{Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
 
@@ -19,14 +20,18 @@ fn ip(args: &str) -> bool {
 
 /// Two namespaces with a cable between them, gone when dropped.
 struct Cable {
+    /// What tells its names from those of others.
+    id: String,
     names: [String; 2],
 }
 
 impl Cable {
     fn new() -> Option<Self> {
-        let id = std::process::id();
+        // Several tests may run in one process. An interface's name has 15 letters at most.
+        static CABLES: AtomicU32 = AtomicU32::new(0);
+        let id = format!("{}x{}", std::process::id(), CABLES.fetch_add(1, Ordering::SeqCst));
         let names = [format!("hearth-a{id}"), format!("hearth-b{id}")];
-        let cable = Self { names };
+        let cable = Self { id: id.clone(), names };
         let [a, b] = &cable.names;
         let made = [
             format!("netns add {a}"),
@@ -46,18 +51,16 @@ impl Cable {
 
     /// Gives both sides addresses, the old ones are gone.
     fn number(&self, net: u8) {
-        let id = std::process::id();
+        let id = &self.id;
         for (nth, (side, name)) in ["ha", "hb"].iter().zip(&self.names).enumerate() {
             assert!(ip(&format!("-n {name} addr flush dev {side}{id} scope global")));
             assert!(ip(&format!("-n {name} addr add 10.77.{net}.{}/24 dev {side}{id}", nth + 1)));
         }
     }
-}
 
-impl Cable {
     /// The address of a side's network card.
     fn card(&self, side: usize) -> String {
-        let (id, letter) = (std::process::id(), ["ha", "hb"][side]);
+        let (id, letter) = (&self.id, ["ha", "hb"][side]);
         let args = ["netns", "exec", &self.names[side], "cat", &format!("/sys/class/net/{letter}{id}/address")];
         let output = Command::new("ip").args(args).output().expect("there is `ip`");
         String::from_utf8(output.stdout).expect("text").trim().to_owned()
@@ -79,14 +82,15 @@ fn until(what: &str, mut look: impl FnMut() -> bool) -> Duration {
     begun.elapsed()
 }
 
-/// Two devices, one on each side of a cable.
-fn pair(cable: &Cable) -> [Device; 2] {
+/// Two devices, one on each side of a cable: the NAS shares a note with the fleet that it founds, and the laptop comes into it and finds it.
+fn joined(cable: &Cable) -> [Device; 2] {
     let [a, b] = &cable.names;
-    [Device::on(a, "nas"), Device::on(b, "laptop")]
-}
-
-/// The NAS shares with the fleet that it founds, and the laptop comes into it.
-fn join(nas: &Device, laptop: &Device) {
+    let (mut nas, mut laptop) = (Device::on(a, "nas"), Device::on(b, "laptop"));
+    nas.write("boiler.md", "The boiler was serviced in October.");
+    nas.up();
+    laptop.up();
+    nas.comes_to_find("boiler", &["boiler"]);
+    let begun = Instant::now();
     nas.json(&["fleet", "create", "home", "--as", "nas"]);
     nas.json(&["session", "share", "--all"]);
     let invited = nas.json(&["fleet", "invite"]);
@@ -96,6 +100,9 @@ fn join(nas: &Device, laptop: &Device) {
         laptop.hearth(&["join", "--at", at, "--as", "laptop"]).stdin(Stdio::piped()).spawn().expect("started");
     joining.stdin.take().expect("piped").write_all(code.as_bytes()).expect("written");
     assert!(joining.wait().expect("it ends").success());
+    laptop.comes_to_find("boiler", &["boiler"]);
+    println!("joined and found after {} ms", begun.elapsed().as_millis());
+    [nas, laptop]
 }
 
 #[test]
@@ -103,15 +110,7 @@ fn two_devices_on_one_network_find_each_other_under_new_addresses() {
     let Some(cable) = Cable::new() else {
         return println!("left out: it needs root and `ip` to make two network namespaces");
     };
-    let [mut nas, mut laptop] = pair(&cable);
-    nas.write("boiler.md", "The boiler was serviced in October.");
-    nas.up();
-    laptop.up();
-    nas.comes_to_find("boiler", &["boiler"]);
-    let begun = Instant::now();
-    join(&nas, &laptop);
-    laptop.comes_to_find("boiler", &["boiler"]);
-    println!("joined and found after {} ms", begun.elapsed().as_millis());
+    let [mut nas, mut laptop] = joined(&cable);
 
     // Both come back somewhere else, and neither address that is remembered leads anywhere.
     nas.stop();
@@ -126,12 +125,13 @@ fn two_devices_on_one_network_find_each_other_under_new_addresses() {
     println!("found on the network after {} ms, its note {} ms later", linked.as_millis(), found.as_millis());
 }
 
-/// Ends well once a packet came that wakes the card whose address it is given.
+/// Ends well once a packet came that wakes the card whose address it is given, and badly when none comes.
 const SLEEPER: &str = "
 import socket, sys
 card = bytes.fromhex(sys.argv[1].replace(':', ''))
 heard = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 heard.bind(('', 9))
+heard.settimeout(120)
 print('asleep', flush=True)
 while heard.recv(200) != b'\\xff' * 6 + card * 16:
     pass
@@ -142,13 +142,7 @@ fn a_search_wakes_who_sleeps_and_finds_what_it_has() {
     let Some(cable) = Cable::new() else {
         return println!("left out: it needs root and `ip` to make two network namespaces");
     };
-    let [mut nas, mut laptop] = pair(&cable);
-    nas.write("boiler.md", "The boiler was serviced in October.");
-    nas.up();
-    laptop.up();
-    nas.comes_to_find("boiler", &["boiler"]);
-    join(&nas, &laptop);
-    laptop.comes_to_find("boiler", &["boiler"]);
+    let [mut nas, laptop] = joined(&cable);
     laptop.is_linked_to(&nas);
     nas.json(&["session", "share", "--all", "--live"]);
     until("the laptop has it no more, and finds it", || {
