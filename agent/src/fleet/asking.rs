@@ -32,10 +32,10 @@ use crate::{
     },
 };
 
-/// How long the others together may take.
+/// How long the others together may take, ...
 const WITHIN: Duration = Duration::from_secs(2);
-/// But no question has less time than this.
-const EACH: Duration = Duration::from_secs(1);
+/// ... but never less than this once this node has understood the query: it may have had to load its model for that.
+const AT_LEAST: Duration = Duration::from_secs(1);
 
 /// The line to a device that is awake.
 type Lines = BTreeMap<DeviceId, mpsc::Sender<Sent>>;
@@ -75,7 +75,7 @@ impl Round {
         &mut self,
         question: impl Fn(&DeviceId) -> Option<Question>,
     ) -> BTreeMap<DeviceId, T> {
-        let until = self.until.max(Instant::now() + EACH);
+        let until = self.until;
         let mut asking = JoinSet::new();
         let mut waited_for = HashSet::new();
         for (device, line) in &self.lines {
@@ -123,6 +123,7 @@ impl Peers {
         let weighing = round.ask::<Weights>(|_| Some(Question::Weigh { text: text.clone() }));
         let (ready, mut weighed) = tokio::join!(self.on_disk(move |node| node.ready(&query)), weighing);
         let ready = Arc::new(ready?);
+        round.until = round.until.max(Instant::now() + AT_LEAST);
         // Most keep nothing to themselves, and then this is a search like any other.
         weighed.retain(|_, weights| weights.passages > 0);
         round.lines.retain(|device, _| weighed.contains_key(device));
@@ -362,7 +363,7 @@ impl Shared {
     }
 }
 
-/// `1 device asleep: nas, its data until 09:14`.
+/// `1 device asleep or out of reach: nas, its data until 09:14`.
 fn asleep_sentence(
     asleep: impl ExactSizeIterator<Item = (String, Option<Moment>)>,
     now: Moment,
@@ -375,4 +376,27 @@ fn asleep_sentence(
     });
     let each: Vec<String> = each.collect();
     (!each.is_empty()).then(|| format!("{devices} asleep or out of reach: {}", each.join("; ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_sleeps_is_named_with_the_time_until_which_its_data_is_here() {
+        let now = Moment::from_millis(1_774_375_200_000);
+        let said = |asleep: &[(&str, Option<Moment>)]| {
+            let asleep = asleep.iter().map(|(name, until)| ((*name).to_owned(), *until));
+            asleep_sentence(asleep.collect::<Vec<_>>().into_iter(), now, &TimeZone::UTC)
+        };
+        let earlier = now - Duration::from_secs(3_600);
+        assert_eq!(said(&[]), None, "everybody is awake");
+        let one = format!(
+            "1 device asleep or out of reach: nas, its data until {}",
+            when::clock(earlier, now, &TimeZone::UTC)
+        );
+        assert_eq!(said(&[("nas", Some(earlier))]).as_deref(), Some(&*one));
+        let two = said(&[("nas", Some(earlier)), ("phone", None)]).expect("two sleep");
+        assert!(two.starts_with("2 devices asleep") && two.ends_with("; phone, nothing of it is here"), "{two}");
+    }
 }
