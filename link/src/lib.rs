@@ -19,6 +19,7 @@ mod offload;
 pub mod pipe;
 pub mod quic;
 pub mod recovering;
+mod reset;
 pub mod session;
 mod tls;
 mod way;

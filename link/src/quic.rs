@@ -25,6 +25,7 @@ use crate::{
     link::Link,
     offload,
     pipe::Limits,
+    reset,
     tls::{self, Protocol},
     way::{Inward, Outward, Way},
 };
@@ -53,7 +54,7 @@ impl Listener {
         config.incoming_buffer_size(256 << 10).incoming_buffer_size_total(8 << 20);
         let mut plain = config.clone();
         plain.transport_config(Arc::new(transport(limits, None, false)));
-        let endpoint = open(address, Some(config))?;
+        let endpoint = open(address, Some((reset::answering(identity), config)))?;
         Ok(Self { endpoint, limits, plain: Arc::new(plain) })
     }
 
@@ -217,10 +218,12 @@ fn link(
     Ok(Link::new(Way::Quic { connection, endpoint }, halves, own, peer, limits))
 }
 
-fn open(address: SocketAddr, config: Option<ServerConfig>) -> Result<Endpoint, LinkError> {
+/// `listening` is how a socket answers at which others may connect.
+fn open(address: SocketAddr, listening: Option<(EndpointConfig, ServerConfig)>) -> Result<Endpoint, LinkError> {
+    let (endpoint, server) = listening.map_or_else(Default::default, |(endpoint, server)| (endpoint, Some(server)));
     let refused = |source| LinkError::Bind { address, source };
     let socket = std::net::UdpSocket::bind(address).map_err(refused)?;
-    Endpoint::new(EndpointConfig::default(), config, socket, Arc::new(TokioRuntime)).map_err(refused)
+    Endpoint::new(endpoint, server, socket, Arc::new(TokioRuntime)).map_err(refused)
 }
 
 /// Any port, and on this machine alone when the peer is here too.
