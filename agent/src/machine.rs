@@ -34,6 +34,7 @@ use crate::{
     egress::EgressGate,
     fleet::{
         self, Doing, FleetConfig, Standing, broker,
+        joining::Whom,
         peers::{self, Meeting, Peers},
         recovering::Way,
         waking,
@@ -348,13 +349,14 @@ impl Answers for AtWorkAnswers {
             Ask::Forget { what: Forget::Item { id }, dry_run } => self.forget(&id, dry_run),
             Ask::Fleet(Order::Show) => self.fleet(),
             Ask::Fleet(Order::Wake) => self.wake(),
-            Ask::Fleet(Order::Invite { replaces, device }) => self.invite(replaces.as_deref(), device),
+            Ask::Fleet(Order::Invite { person: true, .. }) => self.invite_person(),
+            Ask::Fleet(Order::Invite { replaces, device, .. }) => self.invite_device(replaces.as_deref(), device),
             Ask::Fleet(Order::Recover { words, fleet, at, key, device, approve: _ })
                 if self.local.node()?.shared().membership().is_none() =>
             {
                 self.recover(&words, fleet.as_deref(), (at.as_deref(), key.as_deref()), &device)
             }
-            Ask::Fleet(Order::Join { code, at, device }) => self.join(&code, &at, &device),
+            Ask::Fleet(Order::Join { code, at, device, own }) => self.join(&code, &at, &device, own.as_deref()),
             Ask::Status => {
                 let mut status: Status = self.local.node()?.status()?;
                 status.daemon = true;
@@ -436,7 +438,30 @@ impl AtWorkAnswers {
         Ok(serde_json::to_value(ask::fleet::Woken { devices }).expect("plain data"))
     }
 
-    fn invite(&self, replaces: Option<&str>, called: Option<String>) -> Result<Value, Failure> {
+    fn invite_device(&self, replaces: Option<&str>, called: Option<String>) -> Result<Value, Failure> {
+        let whom = match replaces {
+            Some(device) => {
+                let (before, name) = self.replaceable(device, called)?;
+                Whom::InPlaceOf(before, name)
+            }
+            None => Whom::Device,
+        };
+        self.invite(whom)
+    }
+
+    fn invite_person(&self) -> Result<Value, Failure> {
+        let membership = self.local.node()?.shared().membership().ok_or(FleetError::None)?;
+        if membership.fleet.relays().next().is_none() {
+            return Err(Failure::new(
+                FailureKind::Denied,
+                "relays are what a person with a fleet of their own would share with this one, and this fleet has none; they can begin their \
+                 fleet without it: `hearth fleet create NAME` on their device",
+            ));
+        }
+        self.invite(Whom::Guest)
+    }
+
+    fn invite(&self, whom: Whom) -> Result<Value, Failure> {
         let node = self.local.node()?.shared();
         let membership = node.membership().ok_or(FleetError::None)?;
         if !membership.fleet.is_admin(&node.identity.device) {
@@ -448,11 +473,7 @@ impl AtWorkAnswers {
                 "this node cannot be reached by others: its port is taken; `fleet.listen` names another",
             ));
         };
-        let replaces = match replaces {
-            Some(device) => Some(self.replaceable(device, called)?),
-            None => None,
-        };
-        let (code, until) = self.peers.invite(replaces);
+        let (code, until) = self.peers.invite(whom);
         let at =
             addresses(self.listen.ip()).into_iter().map(|ip| std::net::SocketAddr::new(ip, port).to_string()).collect();
         Ok(serde_json::to_value(Invited { code: code.to_string(), until, at }).expect("plain data"))
@@ -507,12 +528,19 @@ impl AtWorkAnswers {
         self.fleet()
     }
 
-    fn join(&self, code: &str, at: &str, device: &str) -> Result<Value, Failure> {
+    fn join(&self, code: &str, at: &str, device: &str, own: Option<&str>) -> Result<Value, Failure> {
         let usage = |message: String| Failure::new(FailureKind::Usage, message);
         let code = code.parse().map_err(|error: hearth_core::fleet::words::WrongWords| usage(error.to_string()))?;
         let node = self.local.node()?;
-        if let Some(membership) = node.shared().membership() {
-            return Err(FleetError::InOne(membership.fleet.name().to_owned()).into());
+        let shared = node.shared();
+        match (shared.membership(), own) {
+            (None, _) => {}
+            (Some(membership), Some(own)) if membership.fleet.name() == own => {
+                if !membership.fleet.is_admin(&shared.identity.device) {
+                    return Err(FleetError::NotAdmin.into());
+                }
+            }
+            (Some(membership), _) => return Err(FleetError::InOne(membership.fleet.name().to_owned()).into()),
         }
         let to = allowed(at).ok_or_else(|| {
             usage("write where the other device listens as `host:port`, as `hearth fleet invite` shows it".into())
@@ -521,9 +549,17 @@ impl AtWorkAnswers {
         EgressGate::new(vec![to], Arc::clone(&node))
             .permit(&host, port, Purpose::Node)
             .map_err(|error| Failure::new(FailureKind::Denied, error))?;
-        self.runtime
-            .block_on(self.peers.join(&code, at, device))
-            .map_err(|error| Failure::new(FailureKind::Failed, error.to_string()))?;
+        let joined = match own {
+            None => self.runtime.block_on(self.peers.join(&code, at, device)),
+            Some(own) => {
+                let founded = match shared.membership() {
+                    Some(_) => None,
+                    None => Some(shared.fleet_to_found(own, device)?),
+                };
+                self.runtime.block_on(self.peers.be_guest(&code, at, founded))
+            }
+        };
+        joined.map_err(|error| Failure::new(FailureKind::Failed, error.to_string()))?;
         self.fleet()
     }
 }

@@ -7,9 +7,11 @@
 use minicbor::{Decoder, Encoder};
 
 use crate::{
+    DeviceId,
     id::array,
-    segment::{BadSegment, Head},
+    segment::{BadSegment, Head, Segment},
     signed::{Distrust, Signable, Verified},
+    sync::Log,
 };
 
 /// The newest version of the encoding that this program writes and reads.
@@ -65,14 +67,22 @@ impl Proof {
         Ok(if a < b { Self { lesser: one, greater: other } } else { Self { lesser: other, greater: one } })
     }
 
-    /// Whose stories these are.
-    pub const fn author(&self) -> &[u8; 32] {
-        &self.lesser.get().author
+    /// Puts the heads of two segments together.
+    ///
+    /// # Errors
+    /// As [`of`](Self::of).
+    pub fn between(one: &Segment, other: &Segment) -> Result<Self, NoProof> {
+        Self::of(one.verified_head().clone(), other.verified_head().clone())
     }
 
-    /// In which life of its log.
-    pub const fn incarnation(&self) -> u64 {
-        self.lesser.get().incarnation
+    /// Whose stories these are.
+    pub fn author(&self) -> DeviceId {
+        self.log().author
+    }
+
+    /// Of which log.
+    pub fn log(&self) -> Log {
+        Log::of_head(self.lesser.get())
     }
 
     /// Of which segment.
@@ -183,7 +193,7 @@ mod tests {
         assert_eq!(one, other);
         let proof = one.expect("they contradict each other");
         assert_eq!(Proof::open(&proof.encode()), Ok(proof.clone()));
-        assert_eq!((proof.incarnation(), proof.number()), (2, 3));
+        assert_eq!((proof.log().incarnation, proof.number()), (2, 3));
 
         let turned = Proof { lesser: proof.greater, greater: proof.lesser };
         assert_eq!(Proof::open(&turned.encode()), Err(NoProof::Malformed), "the greater first");

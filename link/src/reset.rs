@@ -100,7 +100,8 @@ mod tests {
         let (mut link, at) = left_behind(&live, &listening, &peer);
         let end = live.block_on(async {
             let _back = listen(at, &listening, &peer);
-            link.send(b"are you there?").await.expect("nobody has said otherwise");
+            // What was not acknowledged yet may have asked already.
+            let _ = link.send(b"are you there?").await;
             link.receive().await
         });
         assert!(matches!(end, Err(LinkError::Ended)), "{end:?}");

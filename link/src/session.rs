@@ -583,7 +583,9 @@ impl<K: Keeper + 'static> Talk<K> {
                 self.queue(Work::Waiting(orders));
                 Ok(())
             }
-            Letter::Ask { .. } | Letter::Join(_) | Letter::Welcome(_) | Letter::Refused(_) => Err(Ended::OutOfPlace),
+            Letter::Ask { .. } | Letter::Join(_) | Letter::Welcome(_) | Letter::Hosting(_) | Letter::Refused(_) => {
+                Err(Ended::OutOfPlace)
+            }
         }
     }
 

@@ -134,11 +134,12 @@ const OUTBOUND: [&str; 14] = [
 ];
 
 /// Who may, and why.
-const OUTBOUND_ALLOWED: [(&str, &str); 8] = [
+const OUTBOUND_ALLOWED: [(&str, &str); 9] = [
     ("link/src", "carries frames between device and coordinator; the agent's gate hands it the permission"),
     ("agent/src/egress", "the default-deny gate itself, which tells the audit of every socket"),
     ("agent/src/fleet/mod.rs", "asks the gate about the coordinator's address, then lets link connect to it"),
     ("agent/src/fleet/peers.rs", "asks the gate about each node's address, then lets link connect to it"),
+    ("agent/src/fleet/joining.rs", "is called once the gate was asked about the address, then lets link connect to it"),
     (
         "agent/src/fleet/recovering.rs",
         "is called once the gate was asked about the address, then lets link connect to it",
@@ -167,7 +168,8 @@ fn nothing_connects_but_through_the_gate() {
 fn only_link_brings_a_transport_along() {
     for manifest in Manifest::all().iter().filter(|manifest| manifest.name != "hearth-link") {
         for dependency in manifest.dependencies.iter().filter(|it| it.kind == Kind::Normal) {
-            let transport = ["quinn", "rustls", "tokio-rustls", "rumqttc", "reqwest", "ureq", "socket2", "mdns-sd"];
+            let transport =
+                ["quinn", "quinn-proto", "rustls", "tokio-rustls", "rumqttc", "reqwest", "ureq", "socket2", "mdns-sd"];
             assert!(!transport.contains(&dependency.name.as_str()), "{} leans on {}", manifest.name, dependency.name);
         }
     }

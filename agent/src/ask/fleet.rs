@@ -24,6 +24,9 @@ pub enum Order {
         /// What to call the new device in that case; absent: as the one before.
         #[serde(default)]
         device: Option<String>,
+        /// Whether it is for a person with a fleet of their own, which becomes a guest of this one.
+        #[serde(default)]
+        person: bool,
     },
     /// Come into the fleet of the device that made a code. Answer: [`Shown`].
     Join {
@@ -33,6 +36,15 @@ pub enum Order {
         at: String,
         /// What to call this device.
         device: String,
+        /// The fleet of one's own that becomes a guest of that one; it is begun if this device is in none. Absent: this device becomes a
+        /// member.
+        #[serde(default)]
+        own: Option<String>,
+    },
+    /// Serve somebody else's fleet no more. Answer: [`Shown`].
+    RemoveGuest {
+        /// Its id, or what it is called.
+        guest: String,
     },
     /// Take a device out. Answer: [`Shown`].
     Revoke {
@@ -168,6 +180,9 @@ pub struct About {
     /// Where things may live that are not for every device.
     #[serde(default)]
     pub residencies: Vec<Residency>,
+    /// Fleets of others that this one's relays serve, too.
+    #[serde(default)]
+    pub guests: Vec<Guest>,
     /// The broker through which devices meet that cannot reach each other otherwise; absent when none is used.
     #[serde(default)]
     pub broker: Option<Broker>,
@@ -182,6 +197,15 @@ pub struct Residency {
     pub name: String,
     /// What its homes are called.
     pub homes: Vec<String>,
+}
+
+/// Somebody else's fleet, which shares relays with this one and nothing else.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Guest {
+    /// Its id.
+    pub id: String,
+    /// What its people called it when it came.
+    pub name: String,
 }
 
 /// A broker.

@@ -117,6 +117,7 @@ fn fleet(order: &fleet::Order) -> Value {
             asked: true,
         }],
         devices,
+        guests: vec![fleet::Guest { id: "flt-0c61f1f2a1d0c2b3a4958677e8d9caf0".into(), name: "anna".into() }],
         residencies: vec![fleet::Residency {
             number: 2,
             name: "study".into(),

@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use crate::{
     ask::{
         Ask, Sessions,
-        fleet::{About, Invited, Link, Member, Order, Relay, Residency, Shown},
+        fleet::{About, Guest, Invited, Link, Member, Order, Relay, Residency, Shown},
     },
     cli::{Ended, Outcome, Shell, Trouble, count, marks, when},
 };
@@ -42,6 +42,8 @@ enum Word {
     Relay(RelayWord),
     #[command(subcommand)]
     Residency(ResidencyWord),
+    #[command(subcommand)]
+    Guest(GuestWord),
     /// Seal what is shared from now on under a new key
     Rotate,
     Threshold(Threshold),
@@ -81,6 +83,9 @@ struct Invite {
     /// What to call the new device then [default: as the one before]
     #[arg(long = "as", value_name = "NAME", requires = "replaces")]
     device: Option<String>,
+    /// Invite a person with a fleet of their own, which this one's relays then serve, too; neither can read the other's
+    #[arg(long, conflicts_with = "replaces")]
+    person: bool,
     /// Do not ask
     #[arg(long)]
     yes: bool,
@@ -191,6 +196,23 @@ enum ResidencyWord {
     },
 }
 
+/// A guest is a fleet of somebody else that this one's relays serve, too
+///
+/// `hearth fleet invite --person` brings one in. It has keys and admins of its own: neither fleet can read what the other shares, and no device
+/// of one is let in by the other. `hearth fleet` lists guests.
+#[derive(Debug, Subcommand)]
+#[command(disable_help_subcommand = true)]
+enum GuestWord {
+    /// Serve it no more: relays drop what they keep of it
+    Remove {
+        /// Its name or id
+        guest: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
 /// Come into the fleet of another device
 ///
 /// Run `hearth fleet invite` there; it shows the words and the address. Without words on the command line they are read from
@@ -205,6 +227,10 @@ pub struct Join {
     /// What to call this device [default: its host name]
     #[arg(long = "as", value_name = "NAME")]
     device: Option<String>,
+    /// Keep a fleet of your own of this name, begun here if there is none: the other fleet's relays serve it, too, and neither can read the
+    /// other's. Needs a code of `hearth fleet invite --person`
+    #[arg(long, value_name = "FLEET")]
+    own: Option<String>,
 }
 
 impl FleetCommand {
@@ -225,6 +251,12 @@ impl FleetCommand {
             Word::Rotate => Order::Rotate,
             Word::Residency(ResidencyWord::Set { name, homes }) => Order::SetResidency { name, homes },
             Word::Residency(ResidencyWord::Remove { name }) => Order::RemoveResidency { name },
+            Word::Guest(GuestWord::Remove { guest, yes }) => {
+                let name = marks::plain(&guest);
+                let question = format!("Serve {name} no more? The relays drop what they keep of it.");
+                confirmed(shell, yes, &question)?;
+                Order::RemoveGuest { guest }
+            }
             Word::Relay(RelayWord::Add(AddRelay { address, key })) => Order::AddRelay { address, key },
             Word::Relay(RelayWord::Remove { relay }) => Order::RemoveRelay { relay },
             Word::Revoke(revoke) => {
@@ -261,13 +293,19 @@ impl Join {
                 "no join code was given; `hearth fleet invite` on a device of the fleet makes one",
             ));
         }
-        let order = Order::Join { code, at: self.at, device: called(self.device) };
+        let is_guest = self.own.is_some();
+        let order = Order::Join { code, at: self.at, device: called(self.device), own: self.own };
         let busy = shell.busy("asking to join");
         let shown: Result<Shown, Trouble> = shell.ask(Ask::Fleet(order));
         drop(busy);
         show(shell, &shown?)?;
         if !shell.json {
-            next_steps(shell, "what the others share comes in now")?;
+            let first = if is_guest {
+                "those relays keep what this fleet shares, sealed; `hearth fleet invite` makes a code for your next device"
+            } else {
+                "what the others share comes in now"
+            };
+            next_steps(shell, first)?;
         }
         Ok(Outcome::Done)
     }
@@ -317,7 +355,7 @@ impl Leave {
     }
 }
 
-fn invite(shell: &mut Shell<'_>, Invite { replaces, device, yes }: Invite) -> Ended {
+fn invite(shell: &mut Shell<'_>, Invite { replaces, device, person, yes }: Invite) -> Ended {
     let before = replaces.as_deref().map(marks::plain);
     if let Some(before) = &before {
         let question = format!(
@@ -325,7 +363,7 @@ fn invite(shell: &mut Shell<'_>, Invite { replaces, device, yes }: Invite) -> En
         );
         confirmed(shell, yes, &question)?;
     }
-    let invited: Invited = shell.ask(Ask::Fleet(Order::Invite { replaces, device }))?;
+    let invited: Invited = shell.ask(Ask::Fleet(Order::Invite { replaces, device, person }))?;
     if shell.json {
         shell.document(&invited)?;
         return Ok(Outcome::Done);
@@ -334,8 +372,13 @@ fn invite(shell: &mut Shell<'_>, Invite { replaces, device, yes }: Invite) -> En
     shell.line(paint.bold(&invited.code))?;
     shell.line("")?;
     let at = invited.at.first().map_or("THIS-DEVICE:7845", String::as_str);
-    shell.line("On the device that joins, with `hearth up` running there:")?;
-    shell.line(format!("  hearth join --at {at}"))?;
+    if person {
+        shell.line("On the other person's device, with `hearth up` running there, and a name for their fleet:")?;
+        shell.line(format!("  hearth join --own NAME --at {at}"))?;
+    } else {
+        shell.line("On the device that joins, with `hearth up` running there:")?;
+        shell.line(format!("  hearth join --at {at}"))?;
+    }
     shell.line("and then the words above.")?;
     if invited.at.len() > 1 {
         let others = format!("This device is also {}", invited.at[1..].join(", "));
@@ -344,7 +387,13 @@ fn invite(shell: &mut Shell<'_>, Invite { replaces, device, yes }: Invite) -> En
         }
     }
     let until = when::clock(invited.until, shell.world.now, &shell.world.zone);
-    shell.remark(format!("good for one device, until {until}; whoever knows the words may come in"));
+    if person {
+        shell.remark(format!(
+            "good for one fleet, until {until}; this fleet's relays serve it then, and neither reads the other's"
+        ));
+    } else {
+        shell.remark(format!("good for one device, until {until}; whoever knows the words may come in"));
+    }
     if let Some(before) = before {
         shell
             .remark(format!("the device that joins takes the place of {before}, which is taken out of the fleet then"));
@@ -392,6 +441,12 @@ fn show(shell: &mut Shell<'_>, shown: &Shown) -> Result<(), Trouble> {
         let rows: Vec<Vec<String>> = fleet.residencies.iter().map(row).collect();
         shell.line("")?;
         super::table(shell, &["RESIDENCY", "HOMES"], &rows)?;
+    }
+    if !fleet.guests.is_empty() {
+        let row = |it: &Guest| vec![marks::plain(&it.name), it.id.clone()];
+        let rows: Vec<Vec<String>> = fleet.guests.iter().map(row).collect();
+        shell.line("")?;
+        super::table(shell, &["GUEST", "ITS FLEET"], &rows)?;
     }
     if let Some(broker) = &fleet.broker {
         shell.line("")?;

@@ -6,6 +6,7 @@
 mod asking;
 mod beacon;
 pub(crate) mod broker;
+pub(crate) mod joining;
 mod keeper;
 pub(crate) mod peers;
 pub(crate) mod recovering;

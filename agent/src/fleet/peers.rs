@@ -15,11 +15,7 @@ use std::{
 
 use hearth_core::{
     DeviceId, Moment,
-    fleet::{
-        SpiffeId,
-        invite::{Invite, JoinCode, JoinRequest, Welcome},
-        letter::Letter,
-    },
+    fleet::{SpiffeId, letter::Letter},
     sync::Grown,
 };
 use hearth_link::{
@@ -35,8 +31,13 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::{address_of, backoff, beacon::Beacon, entropy};
-use crate::node::{FleetError, Membership, Shared, lock, name_of, now, wrap_secret};
+use super::{
+    address_of, backoff,
+    beacon::Beacon,
+    entropy,
+    joining::{Invited, JOINING},
+};
+use crate::node::{Shared, lock, name_of, now};
 
 /// Two nodes that dial each other at once agree within this time on which of the two links stays.
 const CROSSING: Duration = Duration::from_secs(3);
@@ -60,8 +61,6 @@ const REQUEST_MAX: usize = 1_024;
 const REQUEST_TIME: Duration = Duration::from_secs(5);
 /// Calls of nodes that were heard on the local network, at once.
 const CALLS_MAX: usize = 2;
-/// How long who joins may take to send its request, and who answers to answer.
-const JOINING: Duration = Duration::from_secs(20);
 
 /// Asks the egress gate for permission to call a member; the error is a sentence. The addresses are those heard on the local network under
 /// the fleet's tag; beside them, where members were last reached is permitted.
@@ -84,7 +83,7 @@ pub(crate) struct Meeting {
 /// The other nodes, as this one knows them.
 pub(crate) struct Peers {
     pub(super) node: Arc<Shared>,
-    invite: Mutex<Option<Invited>>,
+    pub(super) invite: Mutex<Option<Invited>>,
     known: Mutex<BTreeMap<DeviceId, Known>>,
     port: AtomicU16,
     changed: Notify,
@@ -98,13 +97,6 @@ pub(crate) struct Peers {
     calls: Arc<Semaphore>,
     /// Members that are being woken.
     waking: Mutex<HashSet<DeviceId>>,
-}
-
-/// A join code, and what it is for besides letting a device in.
-struct Invited {
-    invite: Invite,
-    /// The device that goes when the new one comes, and what the new one is called.
-    replaces: Option<(DeviceId, String)>,
 }
 
 /// How it stands with one other node.
@@ -166,12 +158,12 @@ struct Opened {
 }
 
 /// A link that has just come to be, in halves.
-struct Met {
+pub(super) struct Met {
     device: DeviceId,
-    key: [u8; 32],
+    pub(super) key: [u8; 32],
     /// Where the other one is; `None` when a broker stands between.
     remote: Option<SocketAddr>,
-    halves: (Sending, Receiving),
+    pub(super) halves: (Sending, Receiving),
     /// What came over it already.
     first: Option<Letter>,
     opened: Opened,
@@ -183,41 +175,6 @@ impl Met {
         let opened = Opened { dialed, found, by_broker: remote.is_none() };
         Self { device, key, remote, halves: letters(link), first: None, opened }
     }
-}
-
-impl From<LinkError> for NotJoined {
-    fn from(error: LinkError) -> Self {
-        match error {
-            LinkError::Refused(_) => Self::Closed,
-            other => Self::Link(other),
-        }
-    }
-}
-
-/// Why a node could not join.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum NotJoined {
-    #[error("there is no address for `{0}`; write it as `host:port`, as `hearth fleet invite` shows it")]
-    NoAddress(String),
-    #[error(transparent)]
-    Link(LinkError),
-    #[error(
-        "no join code is open there any more: it was used, its ten minutes are over, or hearth was started anew since; make a new one with \
-         `hearth fleet invite`"
-    )]
-    Closed,
-    #[error(transparent)]
-    Code(#[from] hearth_core::fleet::invite::WrongKey),
-    #[error("the device that answered said no: {0}")]
-    Refused(String),
-    #[error("the device that answered did not answer in time; try again while it is awake")]
-    Silent,
-    #[error("what the device answered is not an answer to a request to join; update hearth on both")]
-    OutOfPlace,
-    #[error(transparent)]
-    Answer(#[from] hearth_core::fleet::invite::BadJoin),
-    #[error(transparent)]
-    Here(#[from] FleetError),
 }
 
 impl Peers {
@@ -234,15 +191,6 @@ impl Peers {
             calls: Arc::new(Semaphore::new(CALLS_MAX)),
             waking: Mutex::default(),
         })
-    }
-
-    /// Makes a join code, in place of the one before; whoever comes in by it may take another's place and be called so.
-    pub(crate) fn invite(&self, replaces: Option<(DeviceId, String)>) -> (JoinCode, Moment) {
-        let answers = self.node.identity.signing.verifying_key().to_bytes();
-        let invite = Invite::issue(answers, hearth_store::entropy(), now());
-        let (code, until) = (invite.code().clone(), invite.poll_timeout().unwrap_or_else(now));
-        *lock(&self.invite) = Some(Invited { invite, replaces });
-        (code, until)
     }
 
     /// At which port this node listens for others; `None` when it does not.
@@ -262,10 +210,6 @@ impl Peers {
         }
     }
 
-    fn is_inviting(&self) -> bool {
-        lock(&self.invite).as_ref().is_some_and(|open| open.invite.poll_timeout().is_some_and(|until| now() < until))
-    }
-
     fn is_member(&self, key: &VerifyingKey) -> bool {
         self.node.membership().is_some_and(|membership| membership.fleet.is_member(&key.to_bytes(), now()))
     }
@@ -274,7 +218,7 @@ impl Peers {
         self.node.membership().is_some_and(|membership| membership.fleet.relay(device).is_some())
     }
 
-    fn identity(&self) -> Identity {
+    pub(super) fn identity(&self) -> Identity {
         Identity::from_seed(&self.node.identity.signing.to_bytes())
     }
 
@@ -682,91 +626,11 @@ impl Peers {
             _ => met.halves.0.close(Close::NotTrusted),
         }
     }
-
-    /// Answers one who may know a join code.
-    async fn answer_join(self: &Arc<Self>, met: Met, request: Vec<u8>, channel: [u8; 32]) -> Result<(), String> {
-        let Met { key, halves: (mut sending, mut receiving), .. } = met;
-        let peers = Arc::clone(self);
-        // It signs and writes to the disk.
-        let admitted = tokio::task::spawn_blocking(move || peers.admit(&request, &channel, &key)).await;
-        let verdict =
-            admitted.unwrap_or_else(|_| Err("the device that was asked failed at it; look at its log".into()));
-        let letter = match &verdict {
-            Ok(welcome) => Letter::Welcome(welcome.encode()),
-            Err(reason) => Letter::Refused(reason.clone()),
-        };
-        sending.send(&letter.encode()).await.map_err(|error| error.to_string())?;
-        // It closes once it has read the answer.
-        let _ = tokio::time::timeout(JOINING, receiving.receive()).await;
-        sending.close(Close::Done);
-        verdict.map(drop)
-    }
-
-    /// Decides about a request, and adds the device to the fleet.
-    fn admit(&self, request: &[u8], channel: &[u8], key: &[u8; 32]) -> Result<Welcome, String> {
-        let request = JoinRequest::decode(request).map_err(|error| error.to_string())?;
-        let (mut device, replaces) = {
-            let mut open = lock(&self.invite);
-            let open = open.as_mut().ok_or("no join code is open here; make one with `hearth fleet invite`")?;
-            let device = open.invite.handle(now(), &request, channel).map_err(|error| error.to_string())?;
-            (device, open.replaces.clone())
-        };
-        if device.key != *key {
-            return Err("the request names another key than the link; update hearth on the device that joins".into());
-        }
-        if let Some((before, name)) = replaces {
-            let was = name_of(self.node.membership().as_deref(), &before);
-            device.name.clone_from(&name);
-            let welcome = self.node.replace_device(&device, before).map_err(|error| error.to_string())?;
-            self.node.notice(&format!(
-                "{name} joined the fleet in the place of {was} ({before}), which was taken out; if that was not you, `hearth fleet revoke` \
-                 takes out the new one"
-            ));
-            return Ok(welcome);
-        }
-        let name = device.name.clone();
-        let welcome = self.node.add_device(&device).map_err(|error| error.to_string())?;
-        self.node.notice(&format!("{name} joined the fleet; if that was not you, `hearth fleet revoke {name}`"));
-        Ok(welcome)
-    }
-
-    /// Asks the device at `at` to be taken into its fleet; takes up what it answers.
-    pub(crate) async fn join(&self, code: &JoinCode, at: &str, name: &str) -> Result<(), NotJoined> {
-        let address = address_of(at).await.ok_or_else(|| NotJoined::NoAddress(at.to_owned()))?;
-        // Whoever answers must hold the key that the code is of; it is told nothing before that is checked.
-        let connector = Connector::among(self.identity(), Trust::by(|_| true), Limits::default());
-        let link = connector.connect(address).await?;
-        let (channel, answers, device) = (link.channel(), link.peer().to_bytes(), link.device());
-        let signing = &self.node.identity.signing;
-        let own = signing.verifying_key().to_bytes();
-        let request = match code.request(&answers, own, wrap_secret(signing).public(), name, &channel) {
-            Ok(request) => request,
-            Err(wrong) => {
-                link.finish(Close::Done).await;
-                return Err(wrong.into());
-            }
-        };
-        let (mut sending, mut receiving) = letters(link);
-        sending.send(&Letter::Join(request.encode()).encode()).await?;
-        let answer = tokio::time::timeout(JOINING, receiving.receive()).await.map_err(|_| NotJoined::Silent)??;
-        sending.close(Close::Done);
-        let welcome = match Letter::decode(&answer) {
-            Ok(Letter::Welcome(bytes)) => Welcome::decode(&bytes)?,
-            Ok(Letter::Refused(why)) => return Err(NotJoined::Refused(why)),
-            _ => return Err(NotJoined::OutOfPlace),
-        };
-        let fleet = welcome.open(&own, &answers, now())?;
-        let mut membership = Membership::take_up(signing, fleet, &welcome);
-        membership.addresses.insert(device, address.to_string());
-        let node = Arc::clone(&self.node);
-        tokio::task::spawn_blocking(move || node.take_up(membership)).await.map_err(|_| NotJoined::OutOfPlace)??;
-        Ok(())
-    }
 }
 
 /// Why a relay closed the link.
 const NOT_TAKEN: &str = "the relay does not take this device: it is not in the fleet any more, or the relay's operator trusts no device of \
-     this fleet yet (`hearth identity` shows this one's key)";
+     this fleet yet (`hearth identity` shows this one's key), or the fleet whose guest this one was has ended that";
 
 /// Why there is no link to a member, as a person reads it.
 fn why(ended: &Ended) -> String {

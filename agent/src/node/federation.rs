@@ -18,8 +18,9 @@ use hearth_core::{
         FleetId,
         chain::Fleet,
         epoch::{Document, KeyRecord},
+        hosting::Hosting,
         invite::Welcome,
-        link::{Action, Device, ENDS_MAX, Last, Relay},
+        link::{Action, Device, ENDS_MAX, Guest, Last, Relay},
         policy::{BadResidency, Policy},
         sheet::NotTheSheet,
         trust::ANYWHERE,
@@ -121,9 +122,14 @@ impl Shared {
             if let Some(membership) = membership {
                 return Err(FleetError::InOne(membership.fleet.name().to_owned()));
             }
-            *membership = Some(Membership::found(&self.identity.signing, name, device, now())?);
+            *membership = Some(self.fleet_to_found(name, device)?);
             Ok(())
         })
+    }
+
+    /// A fleet with this node as its first member, which is in it once it is [taken up](Self::take_up).
+    pub(crate) fn fleet_to_found(&self, name: &str, device: &str) -> Result<Membership, FleetError> {
+        Ok(Membership::found(&self.identity.signing, name, device, now())?)
     }
 
     /// Takes up a membership that another node gave.
@@ -159,6 +165,35 @@ impl Shared {
     /// Uses a relay no more.
     pub(crate) fn remove_relay(&self, relay: [u8; 32]) -> Result<(), FleetError> {
         self.change_fleet(|membership, key| membership.change(key, Action::RemoveRelay(relay), now()))
+    }
+
+    /// Has the fleet's relays serve somebody else's fleet, too, and says what that is answered.
+    pub(crate) fn add_guest(&self, guest: &Guest) -> Result<Hosting, FleetError> {
+        self.change_fleet(|membership, key| {
+            // Who is a guest already may have lost the answer.
+            if membership.fleet.guests().all(|(fleet, _)| fleet != guest.fleet) {
+                membership.change(key, Action::AddGuest(guest.clone()), now())?;
+            }
+            let relays = membership.fleet.relays().cloned().collect();
+            Ok(Hosting { fleet: membership.id(), name: membership.fleet.name().to_owned(), relays })
+        })
+    }
+
+    /// Ends it.
+    pub(crate) fn remove_guest(&self, fleet: FleetId) -> Result<(), FleetError> {
+        self.change_fleet(|membership, key| membership.change(key, Action::RemoveGuest(fleet), now()))
+    }
+
+    /// Uses the relays of a fleet whose guest this one is.
+    pub(crate) fn take_up_relays(&self, hosting: &Hosting) -> Result<(), FleetError> {
+        self.change_fleet(|membership, key| {
+            for relay in &hosting.relays {
+                if membership.fleet.relay(&DeviceId::of_key_bytes(&relay.key)).is_none() {
+                    membership.change(key, Action::AddRelay(relay.clone()), now())?;
+                }
+            }
+            Ok(())
+        })
     }
 
     /// Changes where things of the fleet may live.
@@ -326,21 +361,17 @@ impl Shared {
     }
 
     /// Proofs against authors that are known here.
-    pub(crate) fn frozen(&self) -> Result<Vec<Proof>, StoreError> {
-        let mut proofs = Vec::new();
-        for proof in self.state.iter::<(minicbor::bytes::ByteVec, minicbor::bytes::ByteVec)>(Tree::Frozen) {
-            let (_, (one, other)) = proof?;
-            proofs.extend(Proof::open(&one, &other).ok());
-        }
-        Ok(proofs)
+    pub(crate) fn frozen(&self) -> Vec<Proof> {
+        self.membership().map(|membership| membership.frozen.values().cloned().collect()).unwrap_or_default()
     }
 
     /// Keeps a proof against an author, and tells the owner and the other sessions.
-    pub(crate) fn freeze(&self, proof: &Proof, name: &str) -> Result<(), StoreError> {
-        let [one, other] = proof.halves().map(|half| minicbor::bytes::ByteVec::from(half.to_vec()));
-        let mut batch = Batch::default();
-        batch.put(Tree::Frozen, proof.author().as_bytes(), &(one, other));
-        self.state.apply(batch)?;
+    pub(crate) fn freeze(&self, proof: &Proof, name: &str) -> Result<(), FleetError> {
+        self.change_membership(|membership| {
+            let membership = membership.as_mut().ok_or(FleetError::None)?;
+            membership.frozen.entry(proof.author()).or_insert_with(|| proof.clone());
+            Ok::<_, FleetError>(())
+        })?;
         self.notice(&format!(
             "{name} wrote two different logs, so nothing of it is taken any more: its folder was copied, or its key is used by somebody else; \
              `hearth fleet revoke` takes it out of the fleet, and its owner joins again with a new data folder"

@@ -27,7 +27,7 @@ use super::{
 };
 use crate::ask::{
     Failure, FailureKind,
-    fleet::{About, Link, Member, Order, Relay, Residency, Secret, Sheet, Shown, Side, Waiting},
+    fleet::{About, Guest, Link, Member, Order, Relay, Residency, Secret, Sheet, Shown, Side, Waiting},
 };
 use crate::config::HostPort;
 
@@ -75,6 +75,7 @@ pub(super) fn answer(shared: &Shared, order: Order) -> Result<Value, Failure> {
             shared.change_residencies(|policy| policy.remove(&name))?;
             shared.settle_homes(&shared.within_residencies())?;
         }
+        Order::RemoveGuest { guest } => shared.remove_guest(guest_called(shared, &guest)?)?,
         Order::Admin { device, is } => shared.set_admin(device_called(shared, &device)?, is)?,
         Order::AddSheet { key, wrap_key } => {
             let keys = bytes_of(&key).zip(bytes_of(&wrap_key));
@@ -172,6 +173,7 @@ pub(crate) fn shown(shared: &Shared, link: impl Fn(&DeviceId) -> Link) -> Result
         sheet: fleet.sheet().map(|(sheet, made_at)| Sheet { id: sheet.id(), made_at }),
         relays: relays(shared, fleet, link)?,
         residencies: residencies(&membership),
+        guests: fleet.guests().map(|(id, name)| Guest { id: id.to_string(), name: name.to_owned() }).collect(),
         broker: None,
     };
     Ok(Shown { fleet: Some(about) })
@@ -261,6 +263,24 @@ fn relay_called(shared: &Shared, called: &str) -> Result<[u8; 32], Failure> {
             "the fleet has no relay of this address, key or id; `hearth fleet` shows them",
         )
     })
+}
+
+/// The guest that is called so.
+fn guest_called(shared: &Shared, called: &str) -> Result<FleetId, Failure> {
+    let membership = shared.membership().ok_or(FleetError::None)?;
+    let is_called = |(fleet, name): &(FleetId, &str)| *name == called || fleet.to_string() == called;
+    let found: Vec<FleetId> = membership.fleet.guests().filter(is_called).map(|(fleet, _)| fleet).collect();
+    match found[..] {
+        [one] => Ok(one),
+        [] => Err(Failure::new(
+            FailureKind::NotFound,
+            "the fleet has no guest of this name or id; `hearth fleet` shows them",
+        )),
+        _ => Err(Failure::new(
+            FailureKind::Usage,
+            "several guests are called so; name the one that is meant by its id, as `hearth fleet` shows it",
+        )),
+    }
 }
 
 /// The seed of what the owner typed, and the fleet that is meant.

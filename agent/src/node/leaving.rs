@@ -17,8 +17,8 @@ use super::{FleetError, NodeError, Shared, federation::membership_path, record::
 use crate::ask::Failure;
 
 /// What is known of the fleet's logs and devices, and of what they said.
-const OF_FLEET: [Tree; 8] =
-    [Tree::Segment, Tree::End, Tree::Ahead, Tree::Gone, Tree::Awaited, Tree::Frozen, Tree::Reached, Tree::Receipt];
+const OF_FLEET: [Tree; 7] =
+    [Tree::Segment, Tree::End, Tree::Ahead, Tree::Gone, Tree::Awaited, Tree::Reached, Tree::Receipt];
 /// So many records are removed at a time.
 const REMOVED: usize = 4_096;
 

@@ -21,6 +21,7 @@ use hearth_core::{
     },
     merkle::Hash,
     signed::Signable as _,
+    sync::Proof,
 };
 use hearth_store::{StoreError, entropy, write_atomic};
 use minicbor::{Decode, Encode};
@@ -43,6 +44,8 @@ pub(crate) struct Membership {
     pub(crate) addresses: BTreeMap<DeviceId, String>,
     /// Orders that wait for more admins.
     waiting: Waiting,
+    /// Devices that wrote two different logs, of which nothing is taken any more.
+    pub(crate) frozen: BTreeMap<DeviceId, Proof>,
 }
 
 /// Why an order about the fleet is not carried out.
@@ -75,6 +78,8 @@ struct File {
     /// Absent in files of before.
     #[n(4)]
     waiting: Option<minicbor::bytes::ByteVec>,
+    #[n(5)]
+    proofs: Option<Vec<minicbor::bytes::ByteVec>>,
 }
 
 #[derive(Encode, Decode)]
@@ -108,7 +113,8 @@ impl Membership {
 
     fn of(fleet: Fleet) -> Self {
         let (given, keys, addresses) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { fleet: Arc::new(fleet), given, keys, addresses, waiting: Waiting::default() }
+        let (waiting, frozen) = (Waiting::default(), BTreeMap::new());
+        Self { fleet: Arc::new(fleet), given, keys, addresses, waiting, frozen }
     }
 
     /// Takes up the membership that an answer gives.
@@ -132,7 +138,10 @@ impl Membership {
         }
         let fleet = Fleet::decode(&file.chain).map_err(|_| damaged())?;
         let given = file.given.into_iter().map(|given| (given.epoch, given.wrapped)).collect();
-        let mut membership = Self { given, addresses: file.addresses, ..Self::of(fleet) };
+        let proofs = file.proofs.unwrap_or_default().into_iter().map(|bytes| Proof::open(&bytes));
+        let frozen: Result<_, _> = proofs.map(|proof| proof.map(|proof| (proof.author(), proof))).collect();
+        let frozen = frozen.map_err(|_| damaged())?;
+        let mut membership = Self { given, addresses: file.addresses, frozen, ..Self::of(fleet) };
         membership.unwrap_keys(key);
         for order in file.waiting.iter().filter_map(|bytes| Waiting::decode(bytes)).flatten() {
             // What does not hold any more is left behind.
@@ -145,8 +154,9 @@ impl Membership {
     pub(crate) fn write(&self, path: &Path) -> Result<(), StoreError> {
         let given = self.given.iter().map(|(epoch, wrapped)| Given { epoch: *epoch, wrapped: *wrapped }).collect();
         let waiting = Some(self.waiting_to_send().into());
-        let file =
-            File { version: VERSION, chain: self.fleet.encode(), given, addresses: self.addresses.clone(), waiting };
+        let proofs = Some(self.frozen.values().map(|proof| proof.encode().into()).collect());
+        let (chain, addresses) = (self.fleet.encode(), self.addresses.clone());
+        let file = File { version: VERSION, chain, given, addresses, waiting, proofs };
         write_atomic(path, &minicbor::to_vec(file).expect("writing to memory does not fail"))
     }
 
@@ -449,7 +459,12 @@ impl Membership {
 
 #[cfg(test)]
 mod tests {
-    use hearth_core::fleet::recovery::Seed;
+    use hearth_core::{
+        DocumentId,
+        delta::Tombstone,
+        fleet::recovery::Seed,
+        segment::{Chain, Draft},
+    };
 
     use super::*;
 
@@ -614,6 +629,16 @@ mod tests {
         assert!(first.knows_lan_tag(&before, 100), "a device that slept through it");
     }
 
+    /// Proof that this device wrote two logs.
+    fn two_logs(seed: u8) -> Proof {
+        let segment = |document: u8| {
+            let mut draft = Draft::after(Chain::begin(device(seed).key, 1));
+            draft.push(Tombstone { document: DocumentId::from_bytes([document; 16]) });
+            draft.close(&key(seed), [0; 16], NOW)
+        };
+        Proof::between(&segment(1), &segment(2)).expect("they contradict each other")
+    }
+
     #[test]
     fn what_is_known_outlives_the_process_and_a_damaged_file_is_said() {
         let dir = tempfile::tempdir().expect("a temporary folder");
@@ -621,8 +646,11 @@ mod tests {
         assert!(Membership::read(&path, &key(1)).expect("no file").is_none());
         let mut first = Membership::found(&key(1), "home", "nas", NOW).expect("founded");
         first.addresses.insert(id(2), "192.0.2.7:7844".into());
+        let proof = two_logs(2);
+        first.frozen.insert(proof.author(), proof.clone());
         first.write(&path).expect("written");
         let read = Membership::read(&path, &key(1)).expect("read").expect("there");
+        assert_eq!(read.frozen, BTreeMap::from([(id(2), proof)]), "who wrote two logs stays out");
         assert_eq!((newest(&read), read.fleet.encode()), (newest(&first), first.fleet.encode()));
         assert_eq!(read.addresses, first.addresses);
         let other = Membership::read(&path, &key(2)).expect("read").expect("there");

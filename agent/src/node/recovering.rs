@@ -134,6 +134,8 @@ pub(super) fn in_words<'l>(membership: &Membership, links: impl IntoIterator<Ite
         Action::AddDevice(device) => Some(format!("let in {}", device.name)),
         Action::AddRelay(relay) => Some(format!("relay add {}", relay.address)),
         Action::RemoveRelay(_) => Some("relay remove".into()),
+        Action::AddGuest(guest) => Some(format!("let in {} as a guest", guest.name)),
+        Action::RemoveGuest(_) => Some("guest remove".into()),
         Action::Resolve { .. } => Some("resolve".into()),
         Action::Create { .. } | Action::Policy { .. } => Some("another change".into()),
     };

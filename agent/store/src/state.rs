@@ -59,8 +59,7 @@ pub enum Tree {
     Gone = 12,
     /// Documents of others that wait for their author's vectors, since when.
     Awaited = 13,
-    /// Authors against whom there is a proof.
-    Frozen = 14,
+    // 14 was in use once.
     /// How far each device of the fleet has said to have come.
     Reached = 15,
     /// What relays signed to have of this device's log.

@@ -9,6 +9,7 @@
 mod broker;
 mod device;
 mod direct;
+mod guest;
 mod lan;
 mod live;
 mod powercut;

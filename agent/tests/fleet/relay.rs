@@ -41,7 +41,7 @@ impl Coordinator {
         Self { dir, port, trusted, arguments: Vec::new(), running: None, key: String::new() }
     }
 
-    fn data(&self) -> PathBuf {
+    pub(crate) fn data(&self) -> PathBuf {
         self.dir.path().join("data")
     }
 
@@ -81,7 +81,7 @@ impl Coordinator {
     }
 
     /// What its page says of the relay.
-    fn shown(&self) -> Value {
+    pub(crate) fn shown(&self) -> Value {
         let (_, http) = self.running.as_ref().expect("it runs");
         let mut stream = TcpStream::connect(http).expect("it listens");
         write!(stream, "GET /v1/nodes HTTP/1.1\r\nHost: {http}\r\nConnection: close\r\n\r\n").expect("written");

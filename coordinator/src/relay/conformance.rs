@@ -80,7 +80,7 @@ pub(crate) const STAMP: Stamp = Stamp { store: [8; 32], at: Moment::from_millis(
 
 /// The order to append a segment.
 pub(crate) fn order(segment: &Segment) -> ToStore {
-    let log = hearth_core::sync::proof::log_of(segment);
+    let log = Log::of(segment);
     let at = Held { log, chain: Chain::right_after(segment), residency: segment.head().residency };
     ToStore { bytes: segment.encode().into(), at, after: segment.head().prev }
 }
@@ -451,7 +451,7 @@ fn proofs(bench: Bench<'_>) {
     let proof = |seed: u8, last: &[u8]| {
         let (mut one, mut other) = (Author::new(FLEET, seed), Author::new(FLEET, seed));
         let body = |body: &[u8]| [Change::Body(document(1), body.to_vec())];
-        Proof::of(one.segment(&body(b"one")), other.segment(&body(last))).expect("they exclude each other")
+        Proof::between(&one.segment(&body(b"one")), &other.segment(&body(last))).expect("they exclude each other")
     };
     assert_eq!(bench.engine.proofs(&FLEET).expect("read"), []);
     let (first, second) = (proof(1, b"other"), proof(2, b"other"));

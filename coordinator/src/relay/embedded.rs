@@ -34,7 +34,7 @@ use hearth_core::{
     DocumentId,
     fleet::FleetId,
     receipt::Claim,
-    sync::{Held, Log, Proof, frame::KEY_MAX, proof::HALF_MAX},
+    sync::{Held, Log, Proof, frame::KEY_MAX},
 };
 use tracing::{info, warn};
 
@@ -286,11 +286,9 @@ impl Engine for Embedded {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(Failed::io(what)(error)),
             _ => {}
         }
-        let mut frames = Vec::new();
-        proof.halves().iter().for_each(|half| {
-            push_frame(&mut frames, &[half]);
-        });
-        write_atomic(&path, &frames).map_err(Failed::io(what))
+        let mut frame = Vec::new();
+        push_frame(&mut frame, &[&proof.encode()]);
+        write_atomic(&path, &frame).map_err(Failed::io(what))
     }
 
     fn append(&self, fleet: &FleetId, orders: &[ToStore]) -> Result<Vec<Appended>, Failed> {
@@ -372,14 +370,13 @@ impl Engine for Embedded {
 
 const GONE: &str = "gone";
 const CHAIN: Shape = Shape { ending: "", roll: 0, least: 0, most: 1 << 30, opening: &[] };
-const PROOF: Shape = Shape { ending: "", roll: 0, least: 1, most: HALF_MAX, opening: &[] };
+const PROOF: Shape = Shape { ending: "", roll: 0, least: 1, most: hearth_core::equivocation::BYTES_MAX, opening: &[] };
 
 fn read_proof(bytes: &[u8]) -> Option<Proof> {
-    let mut halves = Pieces::new(bytes, PROOF).map(|piece| match piece {
-        Piece::Frame { payload, .. } => Some(payload),
+    match Pieces::new(bytes, PROOF).next()? {
+        Piece::Frame { payload, .. } => Proof::open(payload).ok(),
         Piece::Damage { .. } => None,
-    });
-    Proof::open(halves.next()??, halves.next()??).ok()
+    }
 }
 
 fn make_dir(path: &Path) -> io::Result<()> {

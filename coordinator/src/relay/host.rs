@@ -1,7 +1,7 @@
 //! The fleets that a relay serves, and what it does when a session with one of their devices asks.
 //!
-//! It serves a fleet whose chain names it, once a device that the operator trusts has introduced it. From then on the chain alone says which
-//! devices belong to it. A fleet is in memory while one of its devices is linked.
+//! It serves a fleet whose chain names it, once a device that the operator trusts has introduced it, and guests of such a fleet (`known`). From
+//! then on the chain alone says which devices belong to it. A fleet is in memory while one of its devices is linked.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -32,7 +32,10 @@ use hearth_link::{
 use tokio::sync::broadcast;
 use tracing::{debug, info, warn};
 
-use super::engine::{Appended, Engine, Failed, Stamp, Usage};
+use super::{
+    engine::{Appended, Engine, Failed, Stamp, Usage},
+    known::{Kept, Known},
+};
 use crate::{sessions::Clock, trust::TrustList};
 
 /// How much a fleet may have and send.
@@ -76,7 +79,10 @@ pub enum NotServed {
     #[error("the device is not in the fleet whose chain it shows")]
     NotAMember,
     /// Nobody vouches for it.
-    #[error("no device of the fleet is trusted here; add the key of one to the trusted keys, and let it connect first")]
+    #[error(
+        "no device of the fleet is trusted here, and it is no guest of a fleet that is served; add the key of a device to the trusted keys, \
+         and let it connect first"
+    )]
     NotTrusted,
     /// It cannot be kept.
     #[error(transparent)]
@@ -94,6 +100,8 @@ pub struct Relay {
     clock: Clock,
     allowance: Allowance,
     known: RwLock<Known>,
+    /// Whether the chain of some fleet could not be read, so that nobody knows whom it names.
+    is_blind: AtomicBool,
     /// Those of which a device is linked.
     awake: Mutex<HashMap<FleetId, Weak<Hosted>>>,
     /// Held while a chain is taken up or a fleet is dropped.
@@ -109,36 +117,6 @@ pub struct Relay {
 impl std::fmt::Debug for Relay {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Relay({})", self.identity.device())
-    }
-}
-
-/// Who belongs to what, of all fleets that are served.
-#[derive(Default, Debug)]
-struct Known {
-    fleets: BTreeMap<FleetId, BTreeMap<DeviceId, Option<Label>>>,
-    /// Most have one.
-    devices: HashMap<DeviceId, Vec<FleetId>>,
-    sheets: HashMap<DeviceId, FleetId>,
-}
-
-impl Known {
-    fn set(&mut self, fleet: FleetId, members: BTreeMap<DeviceId, Option<Label>>, sheet: Option<DeviceId>) {
-        self.sheets.retain(|_, of| *of != fleet);
-        self.sheets.extend(sheet.map(|sheet| (sheet, fleet)));
-        for device in self.fleets.remove(&fleet).into_iter().flat_map(BTreeMap::into_keys) {
-            if let Some(fleets) = self.devices.get_mut(&device) {
-                fleets.retain(|known| *known != fleet);
-                if fleets.is_empty() {
-                    self.devices.remove(&device);
-                }
-            }
-        }
-        for device in members.keys() {
-            self.devices.entry(*device).or_insert_with(|| Vec::with_capacity(1)).push(fleet);
-        }
-        if !members.is_empty() {
-            self.fleets.insert(fleet, members);
-        }
     }
 }
 
@@ -172,18 +150,29 @@ impl Relay {
             clock,
             allowance,
             known: RwLock::default(),
+            is_blind: AtomicBool::new(false),
             awake: Mutex::default(),
             changes: Mutex::default(),
             buckets: Mutex::default(),
             full: Mutex::default(),
             crowded: Mutex::default(),
         };
+        let mut guests = Vec::new();
         for fleet in relay.engine.fleets()? {
-            match relay.chain_of(&fleet) {
-                Ok(Some(chain)) => relay.know(&chain),
+            match relay.kept(&fleet) {
+                Ok(Some(Kept { chain, as_guest: true })) => guests.push(chain),
+                Ok(Some(Kept { chain, .. })) => relay.know(&chain),
                 Ok(None) => {}
-                Err(error) => warn!(%fleet, %error, "the chain of a fleet cannot be read, and it is not served"),
+                Err(error) => {
+                    relay.is_blind.store(true, Ordering::SeqCst);
+                    warn!(%fleet, %error, "the chain of a fleet cannot be read, and it is not served");
+                }
             }
+        }
+        // Once it is known who names them.
+        for chain in guests {
+            relay.write().mark(chain.id(), true);
+            relay.know(&chain);
         }
         relay.tell_trust();
         Ok(Arc::new(relay))
@@ -244,7 +233,7 @@ impl Relay {
             return Ok(hosted);
         }
         // Others do not wait for this one's disk.
-        let chain = self.chain_of(&fleet)?.ok_or(Failed::NoFleet(fleet))?;
+        let chain = self.kept(&fleet)?.ok_or(Failed::NoFleet(fleet))?.chain;
         let used = self.engine.usage(&fleet)?.bytes;
         let hosted = Arc::new(Hosted {
             relay: Arc::clone(self),
@@ -283,8 +272,8 @@ impl Relay {
         let one_at_a_time = lock(&self.changes);
         // What was kept of it before may know more than who comes now.
         let mut chain = chain;
-        if let Some(kept) = self.chain_of(&fleet)? {
-            chain.merge(&kept);
+        if let Some(kept) = self.kept(&fleet)? {
+            chain.merge(&kept.chain);
         }
         if chain.relay(&self.identity.device()).is_none() {
             return Err(NotServed::NotNamed);
@@ -292,24 +281,28 @@ impl Relay {
         if !chain.is_member(&key.to_bytes(), (self.clock)()) {
             return Err(NotServed::NotAMember);
         }
-        if !self.trust.names(&DeviceId::of_key(key)) {
+        let as_guest = !self.trust.names(&DeviceId::of_key(key));
+        if as_guest && !self.read().hosts(&fleet) {
             return Err(NotServed::NotTrusted);
         }
-        self.engine.keep_chain(&fleet, &chain.encode())?;
-        self.know(&chain);
+        let kept = Kept { chain, as_guest };
+        self.engine.keep_chain(&fleet, &kept.encode())?;
+        self.write().mark(fleet, as_guest);
+        self.know(&kept.chain);
         self.tell_trust();
         drop(one_at_a_time);
-        info!(%fleet, "a fleet is served from now on");
+        info!(%fleet, as_guest, "a fleet is served from now on");
         self.host(fleet)
     }
 
-    fn chain_of(&self, fleet: &FleetId) -> Result<Option<Fleet>, NotServed> {
-        Ok(self.engine.chain(fleet)?.as_deref().map(Fleet::decode).transpose()?)
+    fn kept(&self, fleet: &FleetId) -> Result<Option<Kept>, NotServed> {
+        Ok(self.engine.chain(fleet)?.as_deref().map(Kept::decode).transpose()?)
     }
 
-    /// Whether somebody with this chain and key is worth looking at: the fleet is served, or the operator named the device.
+    /// Whether somebody with this chain and key is worth looking at: the fleet is served or a guest, or the operator named the device.
     pub fn may_introduce(&self, fleet: &FleetId, key: &VerifyingKey) -> bool {
-        self.read().fleets.contains_key(fleet) || self.trust.names(&DeviceId::of_key(key))
+        let known = self.read();
+        known.fleets.contains_key(fleet) || known.hosts(fleet) || self.trust.names(&DeviceId::of_key(key))
     }
 
     /// Takes out of the files what was erased, and drops fleets that do not name this relay any more. It blocks.
@@ -336,7 +329,7 @@ impl Relay {
         self.tell_trust();
     }
 
-    /// Drops a fleet that does not name this relay any more; one whose chain cannot be read is not one that left.
+    /// Drops a fleet that does not name this relay any more, or is nobody's guest any more; one whose chain cannot be read is not one that left.
     fn drop_if_left(&self, fleet: &FleetId) -> Result<bool, Failed> {
         let _one_at_a_time = lock(&self.changes);
         // What is in memory is the newest.
@@ -344,26 +337,42 @@ impl Relay {
         if let Some(hosted) = hosted {
             hosted.keep()?;
         }
-        let Ok(Some(chain)) = self.chain_of(fleet) else { return Ok(false) };
+        let Ok(Some(Kept { chain, as_guest })) = self.kept(fleet) else { return Ok(false) };
+        // The operator vouches for it meanwhile.
+        if as_guest && chain.members((self.clock)()).any(|(device, _)| self.trust.names(&device)) {
+            self.engine.keep_chain(fleet, &Kept { chain: chain.clone(), as_guest: false }.encode())?;
+            self.write().mark(*fleet, false);
+        }
         // Devices may have expired since.
         self.know(&chain);
-        if chain.relay(&self.identity.device()).is_some() {
+        let is_wanted = self.read().vouches(fleet) || self.is_blind.load(Ordering::SeqCst);
+        if is_wanted && chain.relay(&self.identity.device()).is_some() {
             return Ok(false);
         }
-        info!(%fleet, "a fleet that does not name this relay any more is dropped");
+        info!(%fleet, "a fleet is dropped that does not name this relay any more, or is nobody's guest any more");
+        self.write().mark(*fleet, false);
         lock(&self.full).remove(fleet);
         lock(&self.crowded).remove(fleet);
         lock(&self.buckets).remove(fleet);
         self.engine.forget(fleet).map(|()| true)
     }
 
+    /// Takes up what a chain says of who belongs to it, and of its guests.
     fn know(&self, chain: &Fleet) {
-        let (mut members, mut sheet) = (BTreeMap::new(), None);
-        if chain.relay(&self.identity.device()).is_some() {
+        let (mut members, mut sheet, mut guests) = (BTreeMap::new(), None, BTreeSet::new());
+        if chain.relay(&self.identity.device()).is_some() && self.read().vouches(&chain.id()) {
             members.extend(chain.members((self.clock)()).map(|(id, device)| (id, Label::cut(&device.name))));
             sheet = chain.sheet().map(|(sheet, _)| sheet.id());
+            guests.extend(chain.guests().map(|(fleet, _)| fleet));
         }
-        self.known.write().unwrap_or_else(PoisonError::into_inner).set(chain.id(), members, sheet);
+        let gone = self.write().set(chain.id(), members, sheet, guests);
+        for fleet in gone {
+            info!(%fleet, "a fleet that was a guest is served no more");
+            if let Some(hosted) = lock(&self.awake).get(&fleet).and_then(Weak::upgrade) {
+                // Its sessions look whether it is served still.
+                let _ = hosted.news.send(Grown::Chain);
+            }
+        }
     }
 
     /// Devices of fleets that are served may report, too.
@@ -374,6 +383,10 @@ impl Relay {
 
     fn read(&self) -> std::sync::RwLockReadGuard<'_, Known> {
         self.known.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, Known> {
+        self.known.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -452,8 +465,9 @@ impl Hosted {
     /// Gives the disk the chain, unless it has it. Whoever calls holds `Relay::changes`.
     fn keep(&self) -> Result<(), Failed> {
         if !self.is_kept.load(Ordering::SeqCst) {
-            let chain = self.chain();
-            self.engine().keep_chain(&chain.id(), &chain.encode())?;
+            let (fleet, chain) = (self.id(), Fleet::clone(&self.chain()));
+            let as_guest = self.relay.read().is_guest(&fleet);
+            self.engine().keep_chain(&fleet, &Kept { chain, as_guest }.encode())?;
             self.is_kept.store(true, Ordering::SeqCst);
         }
         Ok(())
@@ -560,7 +574,7 @@ impl Keeper for Hosted {
     }
 
     fn fleet(&self) -> Option<Arc<Fleet>> {
-        Some(self.chain()).filter(|chain| chain.relay(&self.me()).is_some())
+        Some(self.chain()).filter(|chain| self.relay.read().fleets.contains_key(&chain.id()))
     }
 
     fn merge(&self, theirs: &Fleet) -> Result<(), String> {
@@ -673,144 +687,4 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use ed25519_dalek::SigningKey;
-    use hearth_core::{
-        Moment,
-        fleet::link::{self, Action, Device, Link, SignedLink},
-    };
-
-    use super::*;
-    use crate::relay::{conformance::Author, embedded::Embedded};
-
-    const NOW: Moment = Moment::from_millis(1_000);
-
-    fn key(seed: u8) -> SigningKey {
-        SigningKey::from_bytes(&[seed; 32])
-    }
-
-    fn device(seed: u8) -> Device {
-        let (key, name) = (key(seed).verifying_key().to_bytes(), format!("device {seed}"));
-        Device { key, wrap_key: [seed; 32], name, admin: seed == 1, expires: None }
-    }
-
-    /// A fleet that device 1 founded, after these changes.
-    fn fleet(actions: &[Action]) -> Fleet {
-        let mut link = Link::first(NOW, "home", device(1), 1).expect("a link");
-        let mut fleet = Fleet::begin(SignedLink::by(&key(1), link.clone())).expect("a fleet");
-        for action in actions {
-            link = link.then(NOW, action.clone()).expect("a link");
-            fleet.handle(SignedLink::by(&key(1), link.clone())).expect("it holds");
-        }
-        fleet
-    }
-
-    /// A relay and a fleet of the devices 1 and 2 that it serves.
-    fn served(data: &std::path::Path) -> (Arc<Relay>, Arc<Hosted>) {
-        let identity = Identity::from_seed(&[9; 32]);
-        let place = link::Relay {
-            key: identity.public().to_bytes(),
-            address: "relay.example:7843".into(),
-            region: String::new(),
-        };
-        let trust = Arc::new(TrustList::new(vec![key(1).verifying_key()], None).expect("a list"));
-        let engine = Arc::new(Embedded::open(data).expect("it opens"));
-        let relay = Relay::open(engine, identity, trust, || NOW, Allowance::default()).expect("it opens");
-        let fleet = fleet(&[Action::AddDevice(device(2)), Action::AddRelay(place)]);
-        let hosted = relay.introduce(fleet, &key(1).verifying_key()).expect("the operator named it");
-        (relay, hosted)
-    }
-
-    #[test]
-    fn a_fleet_is_known_by_its_recovery_sheet_and_the_sheet_is_no_device_of_it() {
-        let data = tempfile::tempdir().expect("a folder");
-        let engine = Arc::new(Embedded::open(data.path()).expect("it opens"));
-        let identity = Identity::from_seed(&[9; 32]);
-        let (key_of_relay, address) = (identity.public().to_bytes(), "relay.example:7843".to_owned());
-        let place = link::Relay { key: key_of_relay, address, region: String::new() };
-        let trust = Arc::new(TrustList::new(vec![key(1).verifying_key()], None).expect("a list"));
-        let relay = Relay::open(engine, identity, Arc::clone(&trust), || NOW, Allowance::default()).expect("it opens");
-        let sheet = link::Sheet { key: device(5).key, wrap_key: [5; 32], wraps: vec![] };
-        let id = sheet.id();
-        let mut actions = vec![Action::AddRelay(place), Action::AddSheet(sheet)];
-        let hosted = relay.introduce(fleet(&actions), &key(1).verifying_key()).expect("the operator named it");
-        assert_eq!(relay.fleet_of_sheet(&id), Some(hosted.id()));
-        assert!(relay.fleet_of(&id).is_none() && !trust.knows(&id), "it neither syncs nor reports");
-        let refused = relay.introduce(fleet(&actions), &key(5).verifying_key());
-        assert!(matches!(refused, Err(NotServed::NotAMember)));
-        actions.push(Action::RevokeDevice { device: id, ends: Vec::new() });
-        hosted.take_in(&fleet(&actions)).expect("kept");
-        assert_eq!(relay.fleet_of_sheet(&id), None);
-    }
-
-    #[test]
-    fn a_revocation_counts_at_once_and_is_kept_when_the_disk_takes_it_again() {
-        let data = tempfile::tempdir().expect("a folder");
-        let engine = || Arc::new(Embedded::open(data.path()).expect("it opens"));
-        let identity = Identity::from_seed(&[9; 32]);
-        let place = link::Relay {
-            key: identity.public().to_bytes(),
-            address: "relay.example:7843".into(),
-            region: String::new(),
-        };
-        let trust = Arc::new(TrustList::new(vec![key(1).verifying_key()], None).expect("a list"));
-        let mut actions = vec![Action::AddDevice(device(2)), Action::AddRelay(place)];
-        let before = fleet(&actions);
-        let id = before.id();
-        let relay =
-            Relay::open(engine(), identity, Arc::clone(&trust), || NOW, Allowance::default()).expect("it opens");
-        let stranger = relay.introduce(before.clone(), &key(2).verifying_key());
-        assert!(matches!(stranger, Err(NotServed::NotTrusted)), "the operator named another one");
-        let hosted = relay.introduce(before.clone(), &key(1).verifying_key()).expect("the operator named it");
-        let second = DeviceId::of_key(&key(2).verifying_key());
-        assert!(trust.knows(&second) && relay.fleet_of(&second) == Some(id));
-
-        actions.push(Action::RevokeDevice { device: second, ends: Vec::new() });
-        let after = fleet(&actions);
-        let mut news = hosted.listen();
-        let folder = std::fs::read_dir(data.path().join("relay")).expect("listed").flatten();
-        let folder = folder.map(|entry| entry.path()).find(|path| path.join("chain").exists()).expect("the fleet's");
-        let in_the_way = folder.join("chain.new");
-        std::fs::create_dir(&in_the_way).expect("made");
-        hosted.take_in(&after).expect_err("the disk does not take it");
-        assert!(matches!(news.try_recv(), Ok(Grown::Chain)), "its sessions are told all the same");
-        assert!(!trust.knows(&second) && relay.fleet_of(&second).is_none());
-        std::fs::remove_dir(&in_the_way).expect("removed");
-        relay.tidy();
-        drop((hosted, relay));
-
-        let relay = Relay::open(engine(), Identity::from_seed(&[9; 32]), trust, || NOW, Allowance::default());
-        let relay = relay.expect("it opens");
-        assert_eq!(relay.fleet_of(&second), None, "it is on the disk");
-        // Who slept through it and shows what it knew brings nobody back.
-        let shown = relay.introduce(before, &key(2).verifying_key());
-        assert!(matches!(shown, Err(NotServed::NotAMember)));
-    }
-
-    #[test]
-    fn a_device_that_begins_too_many_logs_is_declined_the_next_and_nothing_else() {
-        let data = tempfile::tempdir().expect("a folder");
-        let (relay, hosted) = served(data.path());
-        let first = |seed: u8, incarnation: u64| {
-            let mut author = Author::new(hosted.id(), seed);
-            author.chain.incarnation = incarnation;
-            author.body(DocumentId::from_bytes([1; 16]), b"body")
-        };
-        let most = LOGS_OF_ONE as u64;
-        let began = hosted.store((0..most).map(|life| first(2, life)).collect());
-        assert!(began.iter().all(|input| matches!(input, Input::Stored(_))), "{began:?}");
-        assert!(relay.notices().is_empty());
-
-        let (one_more, old) = (first(2, most), first(2, 7));
-        let log = one_more.at.log;
-        let answers = hosted.store(vec![one_more, old.clone(), first(1, 1)]);
-        let stored = answers.iter().filter(|input| matches!(input, Input::Stored(_))).count();
-        assert!(answers.contains(&Input::Declined { log, number: 0 }) && stored == 2, "{answers:?}");
-        let (held, _) = hosted.logs().expect("read");
-        assert_eq!(held.len(), LOGS_OF_ONE + 1);
-        let notices = relay.notices();
-        assert!(notices.len() == 1 && notices[0].contains(&log.author.to_string()), "{notices:?}");
-        relay.tidy();
-        assert_eq!(relay.notices(), notices, "it is told until the fleet leaves or the program starts again");
-    }
-}
+mod tests;

@@ -3,7 +3,7 @@
 //! [`Fleet::handle`] takes links in any order that puts parents first and believes what enough admins signed. What it says is a
 //! function of the set of links it saw, so two nodes that saw the same links agree. No clock is asked whether a link holds.
 //!
-//! **One alone may** add a device, a policy, a relay, and remove a relay. Everything that takes power away or hands it out (revoking,
+//! **One alone may** add a device, a policy, a relay, a guest, and remove a relay or a guest. Everything that takes power away or hands it out (revoking,
 //! rotating, adding and removing admins, the threshold, resolving) needs as many admins as the threshold, or all when there are fewer:
 //! could one alone make admins, it could make as many as any threshold asks for.
 //!
@@ -36,6 +36,8 @@ pub const VERSION: u8 = 1;
 pub const BRANCHES_MAX: usize = 256;
 /// The most relays of a fleet.
 pub const RELAYS_MAX: usize = 64;
+/// The most guests of a fleet.
+pub const GUESTS_MAX: usize = 16;
 
 /// Why a link is not taken in. Nothing has changed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -109,6 +111,12 @@ pub enum Refused {
     /// The relay is there already, or is not.
     #[error("the relay is in the list already, or is not there to be removed; look at the list of relays")]
     Relay,
+    /// The guest is there already, or is not.
+    #[error("that fleet is a guest already, or is not one that could be removed; `hearth fleet` lists guests")]
+    Guest,
+    /// Too many guests.
+    #[error("the fleet has {GUESTS_MAX} guests, as many as it may; remove one first")]
+    TooManyGuests,
     /// There is one already.
     #[error("the fleet has a recovery sheet already; revoke it before another one is added")]
     Sheet,
@@ -600,6 +608,11 @@ impl Fleet {
     /// The relays that may be used, by key.
     pub fn relays(&self) -> impl Iterator<Item = &Relay> {
         self.state.relays.values()
+    }
+
+    /// The fleets of others that its relays serve, too, and what they are called, by id.
+    pub fn guests(&self) -> impl Iterator<Item = (FleetId, &str)> {
+        self.state.guests.iter().map(|(fleet, name)| (*fleet, name.as_str()))
     }
 
     /// Takes in links that somebody else knows; says whether anything was new. A link that does not hold here is left.

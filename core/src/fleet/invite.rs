@@ -1,4 +1,5 @@
-//! How a device joins: a code of eight words, a request that proves it was known, an answer with the chain.
+//! How a device joins: a code of eight words, a request that proves it was known, an answer with the chain. And how somebody with a fleet of
+//! their own becomes a [`Guest`]: by the same words, which then let no device in.
 //!
 //! The code holds 40 bits of secret, 40 bits of fingerprint, 8 bits of checksum. The fingerprint is over the key that will answer
 //! *under the secret*, so that nobody can look for a key that fits without knowing the code.
@@ -12,7 +13,7 @@
 //! Who reads the code itself and is faster than its owner joins in the owner's stead: the owner's try then says that the code is
 //! used up, and the device that came in is revoked.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{fmt, ops::RangeInclusive, str::FromStr, time::Duration};
 
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit, Mac};
@@ -22,8 +23,9 @@ use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::{
+    FleetId,
     chain::{BadSnapshot, Fleet},
-    link::{BadLink, Device, NAME_MAX, WRAPPED_BYTES, check_device},
+    link::{BadLink, Device, Guest, NAME_MAX, WRAPPED_BYTES, check_device},
     words::{self, WrongWords},
 };
 use crate::{Moment, id::array};
@@ -64,18 +66,12 @@ impl JoinCode {
     ///
     /// # Errors
     /// When another device answered; nothing has been said to it then.
-    pub fn request(
-        &self,
-        answered_by: &[u8; 32],
-        key: [u8; 32],
-        wrap_key: [u8; 32],
-        name: &str,
-        channel: &[u8],
-    ) -> Result<JoinRequest, WrongKey> {
+    pub fn request(&self, answered_by: &[u8; 32], who: Who<'_>, channel: &[u8]) -> Result<JoinRequest, WrongKey> {
         if !bool::from(fingerprint(answered_by, &self.secret).ct_eq(&self.fingerprint)) {
             return Err(WrongKey);
         }
-        let mut request = JoinRequest { key, wrap_key, name: name.to_owned(), mac: [0; 32] };
+        let Who { key, wrap_key, name, fleet } = who;
+        let mut request = JoinRequest { key, wrap_key, name: name.to_owned(), fleet, mac: [0; 32] };
         request.mac = self.mac(answered_by, &request, channel).finalize().into_bytes().into();
         Ok(request)
     }
@@ -86,7 +82,9 @@ impl JoinCode {
             .expand(b"hearth/join-mac/1", &mut key[..])
             .expect("32 bytes is a length that HKDF-SHA256 can give");
         let mut mac = Hmac::<Sha256>::new_from_slice(&key[..]).expect("HMAC takes keys of any length");
-        for part in [&answers[..], &request.key, &request.wrap_key, request.name.as_bytes(), channel] {
+        let fleet = request.fleet.as_ref().map(|fleet| &fleet.as_bytes()[..]);
+        let parts = [&answers[..], &request.key, &request.wrap_key, request.name.as_bytes(), channel];
+        for part in parts.into_iter().chain(fleet) {
             mac.update(&(part.len() as u64).to_be_bytes());
             mac.update(part);
         }
@@ -133,13 +131,36 @@ impl fmt::Debug for JoinCode {
     }
 }
 
-/// What a device says that wants to join.
+/// What a device shows of itself when it asks.
+#[derive(Clone, Copy, Debug)]
+pub struct Who<'a> {
+    /// Its ed25519 public key.
+    pub key: [u8; 32],
+    /// Its X25519 public key.
+    pub wrap_key: [u8; 32],
+    /// What to call it; or its fleet, if that is to be a guest.
+    pub name: &'a str,
+    /// The fleet that is to be a guest, and of which the device stays.
+    pub fleet: Option<FleetId>,
+}
+
+/// What a device says that wants to join, or whose fleet wants to be a guest.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct JoinRequest {
     key: [u8; 32],
     wrap_key: [u8; 32],
     name: String,
+    fleet: Option<FleetId>,
     mac: [u8; 32],
+}
+
+/// Who knew the code.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Applicant {
+    /// A device that becomes a member.
+    Device(Device),
+    /// A fleet that becomes a guest.
+    Guest(Guest),
 }
 
 /// Why bytes are not part of joining.
@@ -162,27 +183,31 @@ pub enum BadJoin {
     NotIn,
 }
 
-fn version(d: &mut Decoder<'_>, fields: u64) -> Result<(), BadJoin> {
+/// How many fields there are, if that many may be.
+fn version(d: &mut Decoder<'_>, fields: RangeInclusive<u64>) -> Result<u64, BadJoin> {
     let count = d.array().ok().flatten().ok_or(BadJoin::Malformed)?;
     match d.u8() {
         Ok(version) if version > VERSION => Err(BadJoin::Newer(version)),
-        Ok(VERSION) if count == fields => Ok(()),
+        Ok(VERSION) if fields.contains(&count) => Ok(count),
         _ => Err(BadJoin::Malformed),
     }
 }
 
 impl JoinRequest {
-    /// The bytes to send: `[version, key, wrap key, name, mac]`.
+    /// The bytes to send: `[version, key, wrap key, name, mac]`, and behind it the fleet that is to be a guest.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(180);
-        Encoder::new(&mut out)
-            .array(5)
+        let mut out = Vec::with_capacity(200);
+        let mut e = Encoder::new(&mut out);
+        e.array(5 + u64::from(self.fleet.is_some()))
             .and_then(|e| e.u8(VERSION))
             .and_then(|e| e.bytes(&self.key))
             .and_then(|e| e.bytes(&self.wrap_key))
             .and_then(|e| e.str(&self.name))
             .and_then(|e| e.bytes(&self.mac))
             .expect("writing to memory does not fail");
+        if let Some(fleet) = &self.fleet {
+            e.bytes(fleet.as_bytes()).expect("writing to memory does not fail");
+        }
         out
     }
 
@@ -192,18 +217,31 @@ impl JoinRequest {
     /// When the bytes are not exactly those that [`encode`](Self::encode) writes for what they say.
     pub fn decode(bytes: &[u8]) -> Result<Self, BadJoin> {
         let mut d = Decoder::new(bytes);
-        version(&mut d, 5)?;
+        let fields = version(&mut d, 5..=6)?;
         let mut read = || {
             Some(Self {
                 key: array(&mut d).ok()?,
                 wrap_key: array(&mut d).ok()?,
                 name: d.str().ok().filter(|name| name.len() <= NAME_MAX)?.to_owned(),
                 mac: array(&mut d).ok()?,
+                fleet: if fields == 6 { Some(FleetId::from_bytes(array(&mut d).ok()?)) } else { None },
             })
         };
         let request = read().filter(|request| request.encode() == bytes).ok_or(BadJoin::Malformed)?;
         check_device(&request.device())?;
         Ok(request)
+    }
+
+    /// The ed25519 key of the device that asks, as it says.
+    pub const fn key(&self) -> &[u8; 32] {
+        &self.key
+    }
+
+    fn applicant(&self) -> Applicant {
+        match self.fleet {
+            Some(fleet) => Applicant::Guest(Guest { fleet, name: self.name.clone() }),
+            None => Applicant::Device(self.device()),
+        }
     }
 
     fn device(&self) -> Device {
@@ -227,6 +265,18 @@ pub enum Rejected {
         /// How many are left.
         left: u8,
     },
+    /// It lets no device in.
+    #[error(
+        "the join code is for a person with a fleet of their own: `hearth join --own NAME` with the same words; to take this device into \
+         this fleet, where it shares all, make another code with `hearth fleet invite`"
+    )]
+    ForGuest,
+    /// It lets no guest in.
+    #[error(
+        "the join code takes a device into the fleet, where it shares all; for a person with a fleet of their own, make another with \
+         `hearth fleet invite --person`"
+    )]
+    ForDevice,
     /// Wrong too often.
     #[error("the join code is void after {TRIES} wrong tries; somebody may be guessing, make a new one")]
     Void,
@@ -244,6 +294,7 @@ enum Life {
 pub struct Invite {
     code: JoinCode,
     answers: [u8; 32],
+    for_guest: bool,
     issued_at: Moment,
     life: Life,
 }
@@ -251,7 +302,13 @@ pub struct Invite {
 impl Invite {
     /// Makes a code, out of fresh entropy, that this device (by its ed25519 key) will answer to.
     pub fn issue(answers: [u8; 32], entropy: [u8; 5], now: Moment) -> Self {
-        Self { code: JoinCode::new(&answers, entropy), answers, issued_at: now, life: Life::Open { wrong: 0 } }
+        let code = JoinCode::new(&answers, entropy);
+        Self { code, answers, for_guest: false, issued_at: now, life: Life::Open { wrong: 0 } }
+    }
+
+    /// Lets a guest in instead of a device.
+    pub fn for_guest(self) -> Self {
+        Self { for_guest: true, ..self }
     }
 
     /// What to show to the owner.
@@ -264,11 +321,11 @@ impl Invite {
         matches!(self.life, Life::Open { .. }).then(|| self.issued_at + LIFE)
     }
 
-    /// Decides about a request that came over `channel`; gives the device to add.
+    /// Decides about a request that came over `channel`; gives what to add.
     ///
     /// # Errors
-    /// When the code is not known to who asks, or is not good any more.
-    pub fn handle(&mut self, now: Moment, request: &JoinRequest, channel: &[u8]) -> Result<Device, Rejected> {
+    /// When the code is not known to who asks, is not for that, or is not good any more.
+    pub fn handle(&mut self, now: Moment, request: &JoinRequest, channel: &[u8]) -> Result<Applicant, Rejected> {
         let wrong = match self.life {
             Life::Used => return Err(Rejected::Used),
             Life::Void => return Err(Rejected::Void),
@@ -279,8 +336,15 @@ impl Invite {
         }
         // In constant time.
         if self.code.mac(&self.answers, request, channel).verify_slice(&request.mac).is_ok() {
-            self.life = Life::Used;
-            return Ok(request.device());
+            // Who mistook what it is for knows the words, and asks again.
+            return match request.applicant() {
+                Applicant::Device(_) if self.for_guest => Err(Rejected::ForGuest),
+                Applicant::Guest(_) if !self.for_guest => Err(Rejected::ForDevice),
+                applicant => {
+                    self.life = Life::Used;
+                    Ok(applicant)
+                }
+            };
         }
         let left = TRIES - 1 - wrong;
         if left == 0 {
@@ -329,7 +393,7 @@ impl Welcome {
             return Err(BadJoin::Malformed);
         }
         let mut d = Decoder::new(bytes);
-        version(&mut d, 3)?;
+        version(&mut d, 3..=3)?;
         let mut read = || {
             let chain = d.bytes().ok()?.to_vec();
             let count = usize::try_from(d.array().ok()??).ok().filter(|count| *count <= EPOCHS_MAX)?;
@@ -379,8 +443,12 @@ mod tests {
         Invite::issue(public(1), [1, 2, 3, 4, 5], NOW)
     }
 
+    fn laptop(fleet: Option<FleetId>) -> Who<'static> {
+        Who { key: public(2), wrap_key: [9; 32], name: "laptop", fleet }
+    }
+
     fn ask(code: &JoinCode) -> JoinRequest {
-        code.request(&public(1), public(2), [9; 32], "laptop", CHANNEL).expect("the right key")
+        code.request(&public(1), laptop(None), CHANNEL).expect("the right key")
     }
 
     /// Asks as one who knows everything but the secret.
@@ -406,7 +474,7 @@ mod tests {
     #[test]
     fn who_joins_says_nothing_to_a_device_that_the_code_is_not_of() {
         let code = invite().code().clone();
-        let ask = |answers| code.request(&answers, public(2), [9; 32], "laptop", CHANNEL);
+        let ask = |answers| code.request(&answers, laptop(None), CHANNEL);
         assert!(ask(public(1)).is_ok());
         assert_eq!(ask(public(3)), Err(WrongKey));
         // The fingerprint depends on the secret: a key cannot be searched for beforehand.
@@ -417,13 +485,15 @@ mod tests {
     fn a_request_holds_for_these_keys_this_name_and_this_channel() {
         let good = ask(invite().code());
         let asked = |request: &JoinRequest, channel| invite().handle(NOW, request, channel);
-        let device = asked(&good, CHANNEL).expect("the right code");
+        let Applicant::Device(device) = asked(&good, CHANNEL).expect("the right code") else { panic!("no guest") };
         assert_eq!((device.key, device.wrap_key, device.admin), (public(2), [9; 32], false));
         let wrong = Err(Rejected::Wrong { left: 4 });
         assert_eq!(asked(&good, b"another connection"), wrong);
         assert_eq!(asked(&JoinRequest { key: public(3), ..good.clone() }, CHANNEL), wrong, "another signing key");
         assert_eq!(asked(&JoinRequest { wrap_key: [8; 32], ..good.clone() }, CHANNEL), wrong, "another wrap key");
         assert_eq!(asked(&JoinRequest { name: "nas".into(), ..good.clone() }, CHANNEL), wrong, "another name");
+        let as_guest = JoinRequest { fleet: Some(FleetId::NONE), ..good.clone() };
+        assert_eq!(asked(&as_guest, CHANNEL), wrong, "as a guest");
         assert_eq!(asked(&guess(7), CHANNEL), wrong, "another secret");
         let mut elsewhere = Invite { answers: public(3), ..invite() };
         assert_eq!(elsewhere.handle(NOW, &good, CHANNEL), wrong, "meant for another device");
@@ -454,6 +524,23 @@ mod tests {
     }
 
     #[test]
+    fn a_code_for_a_guest_lets_no_device_in_and_one_for_a_device_no_guest() {
+        let fleet = FleetId::from_bytes([4; 16]);
+        let code = invite().code().clone();
+        let (device, guest) =
+            (ask(&code), code.request(&public(1), laptop(Some(fleet)), CHANNEL).expect("the right key"));
+        assert_eq!(JoinRequest::decode(&guest.encode()), Ok(guest.clone()));
+        let mut for_guest = invite().for_guest();
+        assert_eq!(for_guest.handle(NOW, &device, CHANNEL), Err(Rejected::ForGuest));
+        let applicant = Applicant::Guest(Guest { fleet, name: "laptop".into() });
+        assert_eq!(for_guest.handle(NOW, &guest, CHANNEL), Ok(applicant), "a mistake does not use it up");
+        assert_eq!(for_guest.handle(NOW, &guest, CHANNEL), Err(Rejected::Used));
+        let mut for_device = invite();
+        assert_eq!(for_device.handle(NOW, &guest, CHANNEL), Err(Rejected::ForDevice));
+        assert!(for_device.handle(NOW, &device, CHANNEL).is_ok());
+    }
+
+    #[test]
     fn a_request_reads_back_as_itself_and_no_cut_of_it_reads() {
         let bytes = ask(invite().code()).encode();
         assert_eq!(JoinRequest::decode(&bytes), Ok(ask(invite().code())));
@@ -476,7 +563,8 @@ mod tests {
         let first = Link::first(NOW, "home", admin, 1).expect("a link");
         let mut fleet = Fleet::begin(SignedLink::by(&key(1), first.clone())).expect("the first link");
         let before = Welcome { chain: fleet.encode(), keys: vec![] };
-        let device = invite().handle(NOW, &ask(invite().code()), CHANNEL).expect("the right code");
+        let asked = invite().handle(NOW, &ask(invite().code()), CHANNEL).expect("the right code");
+        let Applicant::Device(device) = asked else { panic!("no guest") };
         let link = first.then(NOW, Action::AddDevice(device)).expect("a link");
         assert!(fleet.handle(SignedLink::by(&key(1), link)).is_ok());
         let welcome = Welcome { chain: fleet.encode(), keys: vec![(1, [1; 80]), (2, [2; 80])] };

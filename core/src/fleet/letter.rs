@@ -52,6 +52,8 @@ pub enum Letter {
     },
     /// Orders that wait for more admins.
     Waiting(Vec<u8>),
+    /// The answer to one whose fleet is a guest now.
+    Hosting(Vec<u8>),
 }
 
 /// What came is no letter.
@@ -76,6 +78,7 @@ impl Letter {
             Self::Ask { number, question } => [&[8][..], &number.to_be_bytes(), question].concat(),
             Self::Answer { number, answer } => [&[9][..], &number.to_be_bytes(), answer].concat(),
             Self::Waiting(orders) => [&[16][..], orders].concat(),
+            Self::Hosting(hosting) => [&[17][..], hosting].concat(),
         }
     }
 
@@ -109,6 +112,7 @@ impl Letter {
                 }
             }
             16 if content.len() <= waiting::BYTES_MAX => Self::Waiting(content.to_vec()),
+            17 => Self::Hosting(content.to_vec()),
             _ => return Err(NotALetter),
         })
     }
@@ -133,6 +137,7 @@ mod tests {
             Letter::Ask { number: 7, question: vec![1] },
             Letter::Answer { number: u32::MAX, answer: Vec::new() },
             Letter::Waiting(vec![7]),
+            Letter::Hosting(vec![8]),
         ] {
             assert_eq!(Letter::decode(&letter.encode()), Ok(letter));
         }

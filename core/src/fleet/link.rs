@@ -103,6 +103,15 @@ impl Sheet {
     }
 }
 
+/// A fleet of somebody else, which the relays of this one serve, too. Neither can read what the other shares.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Guest {
+    /// Which fleet.
+    pub fleet: FleetId,
+    /// What people call it.
+    pub name: String,
+}
+
 /// What a link does.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Action {
@@ -155,6 +164,10 @@ pub enum Action {
     },
     /// The fleet can be recovered with this sheet of paper.
     AddSheet(Sheet),
+    /// The relays serve somebody else's fleet, too.
+    AddGuest(Guest),
+    /// And not any more.
+    RemoveGuest(FleetId),
 }
 
 /// Why bytes are not a link.
@@ -219,7 +232,7 @@ impl Link {
     /// # Errors
     /// When something in it is over its limit.
     pub fn new(fleet: FleetId, number: u64, prev: Hash, at: Moment, action: Action) -> Result<Self, BadLink> {
-        check(&action)?;
+        check(&action, fleet)?;
         let mut link = Self { fleet, number, prev, at, action, bytes: Vec::new() };
         link.bytes = link.encode();
         if link.bytes.len() > BYTES_MAX { Err(BadLink::TooLarge) } else { Ok(link) }
@@ -334,7 +347,15 @@ pub(super) fn check_device(device: &Device) -> Result<(), BadLink> {
     if device.admin && device.expires.is_some() { Err(BadLink::ExpiringAdmin) } else { Ok(()) }
 }
 
-fn check(action: &Action) -> Result<(), BadLink> {
+pub(super) fn check_relay(relay: &Relay) -> Result<(), BadLink> {
+    key(&relay.key)?;
+    let plain = (1..=ADDRESS_MAX).contains(&relay.address.len())
+        && relay.region.len() <= REGION_MAX
+        && !relay.address.chars().chain(relay.region.chars()).any(char::is_control);
+    if plain { Ok(()) } else { Err(BadLink::Place) }
+}
+
+fn check(action: &Action, of: FleetId) -> Result<(), BadLink> {
     let threshold =
         |k: u8| if (1..=SIGNATURES_MAX).contains(&usize::from(k)) { Ok(()) } else { Err(BadLink::Threshold) };
     match action {
@@ -371,15 +392,16 @@ fn check(action: &Action) -> Result<(), BadLink> {
                 Ok(())
             }
         }
-        Action::AddRelay(relay) => {
-            key(&relay.key)?;
-            let plain = (1..=ADDRESS_MAX).contains(&relay.address.len())
-                && relay.region.len() <= REGION_MAX
-                && !relay.address.chars().chain(relay.region.chars()).any(char::is_control);
-            if plain { Ok(()) } else { Err(BadLink::Place) }
-        }
+        Action::AddRelay(relay) => check_relay(relay),
         Action::SetThreshold(k) => threshold(*k),
-        Action::RemoveRelay(_) | Action::AddAdmin(_) | Action::RemoveAdmin(_) | Action::Resolve { .. } => Ok(()),
+        // Nobody is a guest at home.
+        Action::AddGuest(guest) if guest.fleet == of => Err(BadLink::Malformed),
+        Action::AddGuest(guest) => name(&guest.name),
+        Action::RemoveGuest(_)
+        | Action::RemoveRelay(_)
+        | Action::AddAdmin(_)
+        | Action::RemoveAdmin(_)
+        | Action::Resolve { .. } => Ok(()),
     }
 }
 
@@ -410,7 +432,7 @@ fn write_action<'e, 'v>(e: &'e mut Encoder<&'v mut Vec<u8>>, action: &Action) ->
             Ok(e)
         }
         Action::Policy { epoch, bytes } => e.array(3)?.u8(5)?.u32(*epoch)?.bytes(bytes),
-        Action::AddRelay(relay) => e.array(4)?.u8(6)?.bytes(&relay.key)?.str(&relay.address)?.str(&relay.region),
+        Action::AddRelay(relay) => write_relay(e.array(4)?.u8(6)?, relay),
         Action::RemoveRelay(key) => e.array(2)?.u8(7)?.bytes(key),
         Action::AddAdmin(device) => e.array(2)?.u8(8)?.bytes(device.as_bytes()),
         Action::RemoveAdmin(device) => e.array(2)?.u8(9)?.bytes(device.as_bytes()),
@@ -423,7 +445,13 @@ fn write_action<'e, 'v>(e: &'e mut Encoder<&'v mut Vec<u8>>, action: &Action) ->
             }
             Ok(e)
         }
+        Action::AddGuest(guest) => e.array(3)?.u8(13)?.bytes(guest.fleet.as_bytes())?.str(&guest.name),
+        Action::RemoveGuest(fleet) => e.array(2)?.u8(14)?.bytes(fleet.as_bytes()),
     }
+}
+
+pub(super) fn write_relay<'e, 'v>(e: &'e mut Encoder<&'v mut Vec<u8>>, relay: &Relay) -> Written<'e, 'v> {
+    e.bytes(&relay.key)?.str(&relay.address)?.str(&relay.region)
 }
 
 fn write_device<'e, 'v>(e: &'e mut Encoder<&'v mut Vec<u8>>, device: &Device) -> Written<'e, 'v> {
@@ -456,11 +484,7 @@ fn read_action(d: &mut Decoder<'_>) -> Option<Action> {
             Action::Rotate { epoch, wraps: wraps(d, |d| d.decode().ok())? }
         }
         (5, 3) => Action::Policy { epoch: d.u32().ok()?, bytes: d.bytes().ok()?.to_vec() },
-        (6, 4) => Action::AddRelay(Relay {
-            key: array(d).ok()?,
-            address: text(d, ADDRESS_MAX)?,
-            region: text(d, REGION_MAX)?,
-        }),
+        (6, 4) => Action::AddRelay(read_relay(d)?),
         (7, 2) => Action::RemoveRelay(array(d).ok()?),
         (8, 2) => Action::AddAdmin(d.decode().ok()?),
         (9, 2) => Action::RemoveAdmin(d.decode().ok()?),
@@ -471,6 +495,8 @@ fn read_action(d: &mut Decoder<'_>) -> Option<Action> {
             wrap_key: array(d).ok()?,
             wraps: wraps(d, |d| d.u32().ok())?,
         }),
+        (13, 3) => Action::AddGuest(Guest { fleet: FleetId::from_bytes(array(d).ok()?), name: text(d, NAME_MAX)? }),
+        (14, 2) => Action::RemoveGuest(FleetId::from_bytes(array(d).ok()?)),
         _ => return None,
     })
 }
@@ -493,6 +519,10 @@ fn wraps<T>(
 
 fn text(d: &mut Decoder<'_>, max: usize) -> Option<String> {
     d.str().ok().filter(|text| text.len() <= max).map(str::to_owned)
+}
+
+pub(super) fn read_relay(d: &mut Decoder<'_>) -> Option<Relay> {
+    Some(Relay { key: array(d).ok()?, address: text(d, ADDRESS_MAX)?, region: text(d, REGION_MAX)? })
 }
 
 fn read_device(d: &mut Decoder<'_>) -> Option<Device> {

@@ -1,12 +1,13 @@
 //! A fleet is a signed chain: who belongs to it, which keys they share, how one joins and how one comes back.
 //!
 //! [`link`] is one signed entry, [`chain`] the machine that decides what entries together say, [`epoch`] the keys that members
-//! share, [`invite`] the join code, [`recovery`] the words of the sheet of paper for the worst day, [`sheet`] what they do,
+//! share, [`invite`] the join code, [`hosting`] what a guest is answered, [`recovery`] the words of the sheet of paper for the worst day, [`sheet`] what they do,
 //! [`waiting`] orders that need more admins, [`policy`] where things may live, [`trust`] what sessions are told of others, [`letter`]
 //! what they say to each other. Clocks and entropy are handed in.
 
 pub mod chain;
 pub mod epoch;
+pub mod hosting;
 pub mod invite;
 pub mod letter;
 pub mod link;

@@ -5,10 +5,10 @@
 
 use std::sync::Arc;
 
-use minicbor::{Decoder, Encoder};
+use minicbor::{Decoder, Encoder, data::Type};
 
-use super::{Frontier, Log, proof};
-use crate::{DeviceId, Moment, id::array, segment::BYTES_MAX};
+use super::{Frontier, Log};
+use crate::{DeviceId, Moment, equivocation, id::array, segment::BYTES_MAX};
 
 /// The version of this language.
 pub const PROTOCOL: u16 = 1;
@@ -51,8 +51,8 @@ pub struct Hello {
     pub clock: Moment,
     /// Authors against whom it has a proof.
     pub frozen: Vec<DeviceId>,
-    /// Where its logs end.
-    pub frontier: Frontier,
+    /// Where its logs end; `None` when that is where those end of which it has just been told.
+    pub frontier: Option<Frontier>,
 }
 
 /// Which segments of a log are asked for.
@@ -158,10 +158,10 @@ pub enum Frame {
         /// How many.
         ask: Ask,
     },
-    /// Two segments with one number.
+    /// Two heads with one number, as [`Proof`](super::Proof) writes them.
     Proof {
-        /// Both, pruned, in the order of their digests.
-        halves: [Arc<[u8]>; 2],
+        /// At most [`equivocation::BYTES_MAX`].
+        proof: Vec<u8>,
     },
     /// Nothing can be taken for a while; what was not acknowledged is to be sent again then.
     Busy {
@@ -200,7 +200,10 @@ impl Frame {
                 for author in &hello.frozen {
                     e.bytes(author.as_bytes())?;
                 }
-                hello.frontier.write(e)?;
+                match &hello.frontier {
+                    Some(frontier) => frontier.write(e)?,
+                    None => drop(e.null()?),
+                }
             }
             Self::Segments { log, first, segments } => {
                 e.array(5)?.u8(1)?.bytes(log.author.as_bytes())?.u64(log.incarnation)?.u64(*first)?;
@@ -225,8 +228,8 @@ impl Frame {
             Self::Want { log, from, ask } => {
                 e.array(5)?.u8(5)?.bytes(log.author.as_bytes())?.u64(log.incarnation)?.u64(*from)?.u8(*ask as u8)?;
             }
-            Self::Proof { halves } => {
-                e.array(3)?.u8(6)?.bytes(&halves[0])?.bytes(&halves[1])?;
+            Self::Proof { proof } => {
+                e.array(2)?.u8(6)?.bytes(proof)?;
             }
             Self::Busy { retry_after_ms } => {
                 e.array(2)?.u8(7)?.u32(*retry_after_ms)?;
@@ -262,7 +265,10 @@ impl Frame {
                 credit: d.u64().ok()?,
                 clock: Moment::from_millis(d.u64().ok()?),
                 frozen: list(d, FROZEN_MAX, |d| array(d).ok().map(DeviceId::from_bytes))?,
-                frontier: Frontier::read(d)?,
+                frontier: match d.datatype().ok()? {
+                    Type::Null => d.null().ok().map(|()| None)?,
+                    _ => Some(Frontier::read(d)?),
+                },
             }),
             (1, 5) => Self::Segments {
                 log: log(d)?,
@@ -286,10 +292,7 @@ impl Frame {
                     _ => return None,
                 },
             },
-            (6, 3) => {
-                let mut half = || bytes_up_to(d, proof::HALF_MAX).map(Arc::from);
-                Self::Proof { halves: [half()?, half()?] }
-            }
+            (6, 2) => Self::Proof { proof: bytes_up_to(d, equivocation::BYTES_MAX)?.to_vec() },
             (7, 2) => Self::Busy { retry_after_ms: d.u32().ok().filter(|wait| *wait <= RETRY_MAX_MS)? },
             (8, 2) => Self::Bye { reason: *Reason::ALL.get(usize::from(d.u8().ok()?))? },
             _ => return None,
@@ -333,13 +336,16 @@ mod tests {
     }
 
     fn frames() -> impl Strategy<Value = Frame> {
-        let hello =
-            (any::<(u16, [u8; 16], u32, u64, u64)>(), prop::collection::vec(any::<[u8; 16]>(), 0..4), frontiers())
-                .prop_map(|((protocol, tag, max_message, credit, clock), frozen, frontier)| {
-                    let frozen = frozen.into_iter().map(DeviceId::from_bytes).collect();
-                    let clock = Moment::from_millis(clock);
-                    Frame::Hello(Hello { protocol, tag, max_message, credit, clock, frozen, frontier })
-                });
+        let hello = (
+            any::<(u16, [u8; 16], u32, u64, u64)>(),
+            prop::collection::vec(any::<[u8; 16]>(), 0..4),
+            prop::option::of(frontiers()),
+        )
+            .prop_map(|((protocol, tag, max_message, credit, clock), frozen, frontier)| {
+                let frozen = frozen.into_iter().map(DeviceId::from_bytes).collect();
+                let clock = Moment::from_millis(clock);
+                Frame::Hello(Hello { protocol, tag, max_message, credit, clock, frozen, frontier })
+            });
         let ask = prop::sample::select(vec![Ask::Nothing, Ask::One, Ask::Rest]);
         prop_oneof![
             hello,
@@ -351,27 +357,30 @@ mod tests {
             prop::collection::vec(bytes().prop_map(|record| record.to_vec()), 0..5)
                 .prop_map(|records| Frame::Keys { records }),
             (logs(), any::<u64>(), ask).prop_map(|(log, from, ask)| Frame::Want { log, from, ask }),
-            (bytes(), bytes()).prop_map(|(one, other)| Frame::Proof { halves: [one, other] }),
+            bytes().prop_map(|proof| Frame::Proof { proof: proof.to_vec() }),
             (0..=RETRY_MAX_MS).prop_map(|retry_after_ms| Frame::Busy { retry_after_ms }),
             prop::sample::select(Reason::ALL.to_vec()).prop_map(|reason| Frame::Bye { reason }),
         ]
     }
 
     #[test]
-    fn what_equal_nodes_say_costs_48_bytes_an_author_and_200() {
+    fn who_speaks_first_says_at_most_48_bytes_an_author_and_200_and_who_has_the_same_70() {
         for authors in [0_u8, 1, 32, 255] {
             let log = |author| Log { author: DeviceId::from_bytes([author; 16]), incarnation: u64::MAX };
-            let hello = Hello {
+            let first = Hello {
                 protocol: PROTOCOL,
                 tag: [1; 16],
                 max_message: u32::MAX,
                 credit: u64::MAX,
                 clock: Moment::from_millis(1_800_000_000_000),
                 frozen: Vec::new(),
-                frontier: (0..authors).map(|author| (log(author), Mark { next: 1 << 31, head: [9; HEAD] })).collect(),
+                frontier: Some(
+                    (0..authors).map(|author| (log(author), Mark { next: 1 << 31, head: [9; HEAD] })).collect(),
+                ),
             };
-            let bytes = Frame::Hello(hello).encode().len();
-            assert!(bytes <= 48 * usize::from(authors) + 200, "{bytes} bytes for {authors} authors");
+            let same = Frame::Hello(Hello { frontier: None, ..first.clone() }).encode().len();
+            let first = Frame::Hello(first).encode().len();
+            assert!(first <= 48 * usize::from(authors) + 200 && same <= 70, "{first}, {same} bytes for {authors}");
         }
     }
 
@@ -387,7 +396,7 @@ mod tests {
                 credit: 0,
                 clock: Moment::START,
                 frozen: vec![DeviceId::from_bytes([0; 16]); frozen],
-                frontier: (0..logs as u64).map(|incarnation| (Log { incarnation, ..log }, mark)).collect(),
+                frontier: Some((0..logs as u64).map(|incarnation| (Log { incarnation, ..log }, mark)).collect()),
             })
         };
         let segments = |count: usize, bytes: usize| Frame::Segments {
@@ -396,7 +405,7 @@ mod tests {
             segments: vec![vec![0; bytes].into(); count],
         };
         let keys = |count: usize, bytes: usize| Frame::Keys { records: vec![vec![0; bytes]; count] };
-        let half = |bytes: usize| Frame::Proof { halves: [vec![0; bytes].into(), vec![].into()] };
+        let proof = |bytes: usize| Frame::Proof { proof: vec![0; bytes] };
         for (case, good, bad) in [
             ("frozen", hello(FROZEN_MAX, 0), hello(FROZEN_MAX + 1, 0)),
             ("logs", hello(0, crate::sync::frontier::LOGS_MAX), hello(0, crate::sync::frontier::LOGS_MAX + 1)),
@@ -405,7 +414,7 @@ mod tests {
             ("a segment", segments(1, BYTES_MAX), segments(1, BYTES_MAX + 1)),
             ("keys", keys(KEYS_MAX, 1), keys(KEYS_MAX + 1, 1)),
             ("a key", keys(1, KEY_MAX), keys(1, KEY_MAX + 1)),
-            ("a half", half(proof::HALF_MAX), half(proof::HALF_MAX + 1)),
+            ("a proof", proof(equivocation::BYTES_MAX), proof(equivocation::BYTES_MAX + 1)),
             ("a wait", Frame::Busy { retry_after_ms: RETRY_MAX_MS }, Frame::Busy { retry_after_ms: RETRY_MAX_MS + 1 }),
         ] {
             let bytes = good.encode();

@@ -9,7 +9,11 @@ use std::collections::BTreeMap;
 
 use minicbor::{Decoder, Encoder, encode::Write};
 
-use crate::{DeviceId, id::array, segment::Chain};
+use crate::{
+    DeviceId,
+    id::array,
+    segment::{Chain, Head, Segment},
+};
 
 /// How many bytes of a head's digest a mark carries.
 pub const HEAD: usize = 8;
@@ -23,6 +27,18 @@ pub struct Log {
     pub author: DeviceId,
     /// Which life of it.
     pub incarnation: u64,
+}
+
+impl Log {
+    /// That of a verified segment.
+    pub fn of(segment: &Segment) -> Self {
+        Self::of_head(segment.head())
+    }
+
+    /// That of a head.
+    pub(crate) fn of_head(head: &Head) -> Self {
+        Self { author: DeviceId::of_key_bytes(&head.author), incarnation: head.incarnation }
+    }
 }
 
 /// Where one copy of a log ends.

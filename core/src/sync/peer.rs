@@ -234,6 +234,8 @@ struct Session {
     greeted: bool,
     /// What the peer said before we could.
     early: Option<Hello>,
+    /// Where our logs ended when we said so, until the peer has answered.
+    told: Option<Frontier>,
     began: Moment,
     heard: Moment,
     said: Moment,
@@ -381,6 +383,7 @@ impl Peer {
             introduced: false,
             greeted: false,
             early: None,
+            told: None,
             began: now,
             heard: now,
             said: now,
@@ -391,14 +394,22 @@ impl Peer {
         });
     }
 
-    /// Says hello once the disk has answered for everything of the session before: memory is bounded across sessions, too.
+    /// Says hello once the disk has answered for everything of the session before: memory is bounded across sessions, too. The one with the
+    /// greater id waits for the other's, so that it need not repeat what is the same.
     fn introduce(&mut self, trust: &impl Trust) {
+        let speaks_first = self.config.me < self.config.peer;
         let Some(session) = &mut self.session else { return };
-        if session.introduced || !self.storing.is_empty() {
+        if session.introduced || !self.storing.is_empty() || !(speaks_first || session.early.is_some()) {
             return;
         }
         session.introduced = true;
         let early = session.early.take();
+        let frontier = self.frontier(trust);
+        let is_same = early.as_ref().is_some_and(|early| early.frontier.as_ref() == Some(&frontier));
+        let frontier = (!is_same).then_some(frontier);
+        if let Some(session) = self.session.as_mut().filter(|_| early.is_none()) {
+            session.told.clone_from(&frontier);
+        }
         let hello = Hello {
             protocol: PROTOCOL,
             tag: self.config.tag,
@@ -406,7 +417,7 @@ impl Peer {
             credit: self.config.credit,
             clock: self.pulse.told.unwrap_or_default(),
             frozen: self.frozen.keys().copied().take(super::frame::FROZEN_MAX).collect(),
-            frontier: self.frontier(trust),
+            frontier,
         };
         self.send(Frame::Hello(hello));
         if let Some(early) = early {
@@ -459,7 +470,7 @@ impl Peer {
             Frame::Credit { total } => session.outgoing.granted.raise(total),
             Frame::Keys { records } => self.take_keys(records),
             Frame::Want { log, from, ask } => self.wanted(log, from, ask, trust),
-            Frame::Proof { halves } => self.accused(&halves, trust),
+            Frame::Proof { proof } => self.accused(&proof, trust),
             Frame::Busy { retry_after_ms } => self.wait(Duration::from_millis(u64::from(retry_after_ms))),
         }
     }
@@ -472,19 +483,21 @@ impl Peer {
             return self.close(Reason::Fleet);
         }
         let Some(session) = &mut self.session else { return };
+        let told = session.told.take();
+        let Some(theirs) = hello.frontier.as_ref().or(told.as_ref()) else { return self.close(Reason::OutOfPlace) };
         session.greeted = true;
         session.knows = hello.frozen.iter().copied().collect();
         // Of an author that one of the two froze, nothing is said.
         let me = self.config.me;
         let is_frozen = self.frozen.contains_key(&me) || session.knows.contains(&me);
-        let ours = hello.frontier.iter().filter(|(log, _)| log.author == me);
+        let ours = theirs.iter().filter(|(log, _)| log.author == me);
         session.claims = (!is_frozen).then(|| ours.map(|(log, mark)| (log, mark.next)).collect());
         session.outgoing.max_message = usize::try_from(hello.max_message).unwrap_or(MESSAGE_MAX).min(MESSAGE_MAX);
         session.outgoing.granted = Granted::begin(hello.credit);
         self.read_clock(hello.clock);
         let ours = self.frontier(trust);
-        for log in ours.compare(&hello.frontier).into_keys() {
-            self.compare(log, hello.frontier.get(&log));
+        for log in ours.compare(theirs).into_keys() {
+            self.compare(log, theirs.get(&log));
         }
         let unknown_to_them: Vec<Proof> =
             self.frozen.values().filter(|proof| !hello.frozen.contains(&proof.author())).cloned().collect();

@@ -9,7 +9,7 @@ use hearth_core::{
     seal::Sealed,
     segment::{Chain, Draft, Head, Segment},
     signed::{Signable, Signed},
-    sync::{Held, proof::log_of},
+    sync::{Held, Log},
 };
 use minicbor::{Decoder, Encoder};
 
@@ -50,7 +50,7 @@ pub(crate) fn write(author: usize, chain: &Chain, residency: u16, now: Moment, d
     let segment = Segment::open(&bytes).expect("just signed");
     let mut chain = chain.clone();
     chain.follow(&segment).expect("just written after it");
-    let log = log_of(&segment);
+    let log = Log::of(&segment);
     (bytes.into(), Held { log, chain, residency })
 }
 

@@ -7,7 +7,7 @@ use std::{
 
 use hearth_core::{
     segment::{Chain, Segment},
-    sync::{Held, Log, Proof, proof::log_of},
+    sync::{Held, Log, Proof},
 };
 
 use super::dice::Dice;
@@ -98,7 +98,7 @@ impl Disk {
                 let Ok(segment) = Segment::open(bytes) else { break };
                 let head = segment.head();
                 let mut next = chain.clone().unwrap_or_else(|| Chain::begin(head.author, head.incarnation));
-                if log_of(&segment) != *log || next.follow(&segment).is_err() {
+                if Log::of(&segment) != *log || next.follow(&segment).is_err() {
                     break;
                 }
                 places.push(Held { log: *log, chain: next.clone(), residency: head.residency });

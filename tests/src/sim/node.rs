@@ -449,7 +449,7 @@ impl World {
         let bytes = frame.encode();
         self.say(|| format!("node {n} to {p}: {}", brief(frame)));
         let frontier: Option<&Frontier> = match frame {
-            Frame::Hello(hello) => Some(&hello.frontier),
+            Frame::Hello(hello) => hello.frontier.as_ref(),
             Frame::Ack { frontier, .. } => Some(frontier),
             _ => None,
         };

@@ -335,6 +335,7 @@ mod tests {
             devices: Vec::new(),
             sheet: None,
             relays: (1..=relays).map(relay).collect(),
+            guests: Vec::new(),
             residencies: Vec::new(),
             broker: None,
         }

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{RELAYS_MAX, Refused};
+use super::{GUESTS_MAX, RELAYS_MAX, Refused};
 use crate::{
     DeviceId,
     fleet::{
+        FleetId,
         link::{Action, DEVICES_MAX, Device, Relay},
         policy::Policy,
     },
@@ -28,6 +29,8 @@ pub(super) struct State {
     pub(super) relays: BTreeMap<[u8; 32], Relay>,
     /// The recovery sheet that holds, and the link that added it.
     pub(super) sheet: Option<(DeviceId, Hash)>,
+    /// Fleets of others that its relays serve, and what they are called.
+    pub(super) guests: BTreeMap<FleetId, String>,
 }
 
 impl State {
@@ -44,6 +47,7 @@ impl State {
             knows_policy: true,
             relays: BTreeMap::new(),
             sheet: None,
+            guests: BTreeMap::new(),
         }
     }
 
@@ -88,7 +92,9 @@ impl State {
             | Action::AddDevice(_)
             | Action::Policy { .. }
             | Action::AddRelay(_)
-            | Action::RemoveRelay(_) => 1,
+            | Action::RemoveRelay(_)
+            | Action::AddGuest(_)
+            | Action::RemoveGuest(_) => 1,
         }
     }
 
@@ -176,6 +182,22 @@ impl State {
                     Err(Refused::Relay)
                 }
             }
+            Action::AddGuest(guest) => {
+                if self.guests.contains_key(&guest.fleet) {
+                    Err(Refused::Guest)
+                } else if self.guests.len() >= GUESTS_MAX {
+                    Err(Refused::TooManyGuests)
+                } else {
+                    Ok(())
+                }
+            }
+            Action::RemoveGuest(fleet) => {
+                if self.guests.contains_key(fleet) {
+                    Ok(())
+                } else {
+                    Err(Refused::Guest)
+                }
+            }
             Action::AddAdmin(id) => {
                 active(id)?;
                 // Of an admin it says so once more: after a fork whose other side removed it.
@@ -221,6 +243,12 @@ impl State {
             }
             Action::RemoveRelay(key) => {
                 self.relays.remove(key);
+            }
+            Action::AddGuest(guest) => {
+                self.guests.insert(guest.fleet, guest.name.clone());
+            }
+            Action::RemoveGuest(fleet) => {
+                self.guests.remove(fleet);
             }
             Action::AddAdmin(id) => self.set_admin(id, true),
             Action::RemoveAdmin(id) => self.set_admin(id, false),

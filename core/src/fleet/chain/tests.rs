@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    fleet::link::{GENESIS, Last},
+    fleet::link::{GENESIS, Guest, Last},
     signed::Signable,
 };
 
@@ -67,12 +67,17 @@ fn home() -> Fleet {
         .must(add(4), &[2])
         .must(add(5), &[3])
         .must(Action::AddRelay(relay(9)), &[1])
+        .must(Action::AddGuest(guest(9)), &[1])
         .must(Action::Policy { epoch: 1, bytes: vec![1] }, &[1])
         .must(rotate(1, &[1, 2, 3, 4]), &[1, 2])
 }
 
 fn relay(seed: u8) -> Relay {
     Relay { key: device(seed, false).key, address: "relay.example:443".into(), region: "eu".into() }
+}
+
+fn guest(seed: u8) -> Guest {
+    Guest { fleet: FleetId::from_bytes([seed; 16]), name: format!("guest {seed}") }
 }
 
 fn rotate(epoch: u32, seeds: &[u8]) -> Action {
@@ -151,6 +156,8 @@ fn each_action_needs_its_signers() {
         (Action::Policy { epoch: 2, bytes: vec![2] }, 1),
         (Action::AddRelay(relay(8)), 1),
         (Action::RemoveRelay(relay(9).key), 1),
+        (Action::AddGuest(guest(8)), 1),
+        (Action::RemoveGuest(guest(9).fleet), 1),
         (Action::AddAdmin(id(4)), 2),
         (Action::RemoveAdmin(id(3)), 2),
         (Action::SetThreshold(1), 2),
@@ -187,6 +194,8 @@ fn what_makes_no_sense_is_refused() {
         ("a policy too far", Action::Policy { epoch: 3, bytes: vec![] }, Refused::Epoch { given: 3, wanted: 2 }),
         ("a relay twice", Action::AddRelay(relay(9)), Refused::Relay),
         ("no relay", Action::RemoveRelay([0; 32]), Refused::Relay),
+        ("a guest twice", Action::AddGuest(guest(9)), Refused::Guest),
+        ("no guest", Action::RemoveGuest(guest(8).fleet), Refused::Guest),
         ("a stranger as admin", Action::AddAdmin(id(10)), Refused::UnknownDevice(id(10))),
         ("no admin", Action::RemoveAdmin(id(4)), Refused::NotAnAdmin(id(4))),
         ("keeping what is not there", Action::Resolve { keeps: [1; 32] }, Refused::KeepsElsewhere),
@@ -408,6 +417,12 @@ fn a_fleet_has_limits() {
         assert_eq!(fleet.go(Action::AddRelay(Relay { key: numbered(n), ..relay(9) }), &[1]), Ok(Applied::On));
     }
     assert_eq!(fleet.go(Action::AddRelay(Relay { key: numbered(64), ..relay(9) }), &[1]), Err(Refused::TooManyRelays));
+    for seed in (0..16).filter(|seed| *seed != 9) {
+        fleet = fleet.must(Action::AddGuest(guest(seed)), &[1]);
+    }
+    assert_eq!(fleet.go(Action::AddGuest(guest(16)), &[1]), Err(Refused::TooManyGuests));
+    fleet = fleet.must(Action::RemoveGuest(guest(9).fleet), &[2]).must(Action::AddGuest(guest(16)), &[1]);
+    assert_eq!(fleet.guests().last(), Some((guest(16).fleet, "guest 16")));
 
     let mut fleet = home();
     let some = fleet.nodes[1].clone();

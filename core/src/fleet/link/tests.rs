@@ -47,6 +47,8 @@ fn actions() -> Vec<Action> {
         Action::Resolve { keeps: [5; 32] },
         Action::AddSheet(sheet(6, vec![(1, [3; WRAPPED_BYTES]), (2, [4; WRAPPED_BYTES])])),
         Action::AddSheet(sheet(7, vec![])),
+        Action::AddGuest(Guest { fleet: FleetId::from_bytes([9; 16]), name: "the neighbours".into() }),
+        Action::RemoveGuest(FleetId::from_bytes([9; 16])),
     ]
 }
 
@@ -101,6 +103,7 @@ fn what_is_over_a_limit_is_not_written() {
     // A point of small order: every message has a signature under it.
     let mut weak = [0; 32];
     weak[0] = 1;
+    let guest = |fleet, name: &str| Action::AddGuest(Guest { fleet: FleetId::from_bytes(fleet), name: name.into() });
     for (case, action, why) in [
         ("no name", named(""), BadLink::Name),
         ("a long name", named(&long), BadLink::Name),
@@ -139,6 +142,8 @@ fn what_is_over_a_limit_is_not_written() {
         ("wraps out of order", Action::Rotate { epoch: 1, wraps: turned }, BadLink::Malformed),
         ("a wrap twice", Action::Rotate { epoch: 1, wraps: twice }, BadLink::Malformed),
         ("a relay without address", relay("", "eu"), BadLink::Place),
+        ("a guest without name", guest([9; 16], ""), BadLink::Name),
+        ("itself as a guest", guest([8; 16], "us"), BadLink::Malformed),
         ("a relay with a long address", relay(&"a".repeat(ADDRESS_MAX + 1), "eu"), BadLink::Place),
         ("a relay with a long region", relay("a", &"r".repeat(REGION_MAX + 1)), BadLink::Place),
     ] {

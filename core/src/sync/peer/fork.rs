@@ -69,15 +69,15 @@ impl Peer {
             self.tell(News::Damaged { log, number });
             return self.refuse(log, News::Broken(log));
         };
-        match Proof::of(ours, theirs) {
+        match Proof::between(&ours, &theirs) {
             Ok(proof) => self.freeze(proof, true),
             Err(_) => self.refuse(log, News::Broken(log)),
         }
     }
 
     /// The peer says that an author forked.
-    pub(super) fn accused(&mut self, halves: &[Arc<[u8]>; 2], trust: &impl Trust) {
-        let Ok(proof) = Proof::open(&halves[0], &halves[1]) else { return self.close(Reason::BadProof) };
+    pub(super) fn accused(&mut self, proof: &[u8], trust: &impl Trust) {
+        let Ok(proof) = Proof::open(proof) else { return self.close(Reason::BadProof) };
         let Some(session) = &mut self.session else { return };
         // Anyone can make keys and forks of their own; only those of the fleet are worth keeping.
         if trust.author(&proof.log()) == Standing::Unknown {
@@ -109,7 +109,7 @@ impl Peer {
         if let Some(session) = self.session.as_mut().filter(|session| session.greeted)
             && session.knows.insert(proof.author())
         {
-            self.send(Frame::Proof { halves: proof.shared() });
+            self.send(Frame::Proof { proof: proof.encode() });
         }
     }
 }

@@ -15,7 +15,6 @@ use crate::{
         flow::Taken,
         frame::{Ask, RETRY_MAX_MS, Reason},
         frontier::LOGS_MAX,
-        proof::log_of,
     },
 };
 
@@ -129,7 +128,7 @@ impl Peer {
         };
         let head = segment.head();
         let residency = head.residency;
-        if log_of(&segment) != log || head.number != number || head.fleet != trust.fleet() {
+        if Log::of(&segment) != log || head.number != number || head.fleet != trust.fleet() {
             self.close(Reason::BadSegment);
             return false;
         }

@@ -15,7 +15,6 @@ use crate::{
         flow::{Granted, Window},
         frame::{Ask, KEY_MAX, KEYS_MAX, MESSAGE_MAX, Reason, SEGMENTS_MAX},
         frontier::{Place, place},
-        proof::log_of,
     },
 };
 
@@ -414,7 +413,7 @@ impl Peer {
     /// Why a segment that was read is not sent, if it is not: what is to be told of that.
     fn refusal(&self, log: Log, number: u64, bytes: &[u8], trust: &impl Trust) -> Option<Option<News>> {
         let opened = Segment::open(bytes).ok();
-        let good = opened.filter(|segment| log_of(segment) == log && segment.head().number == number);
+        let good = opened.filter(|segment| Log::of(segment) == log && segment.head().number == number);
         let Some(segment) = good else { return Some(Some(News::Damaged { log, number })) };
         let residency = segment.head().residency;
         if !trust.may_have(&self.config.peer, residency) || !trust.author(&log).admits(number) {

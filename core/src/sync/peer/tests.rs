@@ -11,10 +11,7 @@ use crate::{
     sync::{
         Standing,
         frame::Ask,
-        proof::{
-            log_of,
-            tests::{key, next, start},
-        },
+        tests::{key, next, start},
     },
 };
 
@@ -103,7 +100,7 @@ impl Side {
     }
 
     fn keep(&mut self, segment: &Segment) -> Held {
-        let log = log_of(segment);
+        let log = Log::of(segment);
         let head = segment.head();
         let mut chain = self.ends.get(&log).map_or_else(|| Chain::begin(head.author, 1), |held| held.chain.clone());
         chain.follow(segment).expect("in order");
@@ -307,7 +304,7 @@ fn a_fork_is_proved_and_the_author_frozen_on_both_sides_however_far_each_is() {
 
 impl Side {
     fn keep_anyway(&mut self, segment: &Segment, chain: &Chain) -> Held {
-        let held = Held { log: log_of(segment), chain: chain.clone(), residency: 0 };
+        let held = Held { log: Log::of(segment), chain: chain.clone(), residency: 0 };
         self.disk.entry(held.log).or_default().push(segment.encode().into());
         held
     }
@@ -315,7 +312,7 @@ impl Side {
 
 #[test]
 fn a_proof_goes_to_everybody_once_and_a_false_one_ends_the_session() {
-    let proof = Proof::of(next(&mut start(9), 9, b"a"), next(&mut start(9), 9, b"b")).expect("a fork");
+    let proof = Proof::between(&next(&mut start(9), 9, b"a"), &next(&mut start(9), 9, b"b")).expect("a fork");
     let mut a = Side::new(1, 2, &[]);
     let mut b = Side::new(2, 1, &[]);
     connect(&mut a, &mut b);
@@ -328,16 +325,16 @@ fn a_proof_goes_to_everybody_once_and_a_false_one_ends_the_session() {
     connect(&mut a, &mut b);
     assert_eq!(b.news.len(), 1, "both know");
 
-    let halves = proof.shared();
-    let same = Frame::Proof { halves: [Arc::clone(&halves[0]), Arc::clone(&halves[0])] };
-    b.tell(NOW, Input::Frame(same.encode()));
+    let mut forged = proof.encode();
+    *forged.last_mut().expect("a signature") ^= 1;
+    b.tell(NOW, Input::Frame(Frame::Proof { proof: forged }.encode()));
     assert_eq!(b.closed, Some(Reason::BadProof));
 
     let mut c = Side::new(3, 1, &[]);
     c.trust.strangers.insert(device(9));
     let mut d = Side::new(1, 3, &[]);
     connect(&mut c, &mut d);
-    c.tell(NOW, Input::Frame(Frame::Proof { halves }.encode()));
+    c.tell(NOW, Input::Frame(Frame::Proof { proof: proof.encode() }.encode()));
     assert_eq!((c.closed, c.news.len()), (None, 0), "a stranger's forks are nobody's business");
 }
 
@@ -373,11 +370,8 @@ fn what_may_not_live_there_is_neither_offered_nor_sent_nor_taken() {
     let mut a = Side::new(1, 2, &one);
     a.trust.outside.insert((device(2), 0));
     let mut b = Side::new(2, 1, &[]);
-    a.tell(NOW, Input::Connected);
-    let Some(Frame::Hello(hello)) = a.sent.first() else { panic!("{:?}", a.sent) };
-    assert!(hello.frontier.is_empty(), "not offered");
-    b.tell(NOW, Input::Connected);
-    talk(&mut a, &mut b);
+    assert!(a.peer.frontier(&a.trust).is_empty(), "not offered");
+    connect(&mut a, &mut b);
     let log = Log { author: device(1), incarnation: 1 };
     a.tell(NOW, Input::Frame(Frame::Want { log, from: 0, ask: Ask::One }.encode()));
     a.tell(NOW, Input::Frame(Frame::Want { log, from: 0, ask: Ask::Rest }.encode()));
@@ -391,6 +385,29 @@ fn what_may_not_live_there_is_neither_offered_nor_sent_nor_taken() {
     d.trust.outside.insert((device(2), 0));
     connect(&mut c, &mut d);
     assert_eq!((d.end(1), &d.news[..]), (0, &[News::Misplaced { log, residency: 0 }][..]));
+}
+
+#[test]
+fn who_has_the_same_says_so_without_repeating_it() {
+    let all = written(1, 4);
+    let (one, other) = if device(1) < device(2) { (1, 2) } else { (2, 1) };
+    let (mut a, mut b) = (Side::new(one, other, &all[..3]), Side::new(other, one, &all[..3]));
+    b.tell(NOW, Input::Connected);
+    assert!(b.sent.is_empty(), "it waits for the other's word");
+    a.tell(NOW, Input::Connected);
+    let Some(Frame::Hello(first)) = a.sent.first() else { panic!("{:?}", a.sent) };
+    assert_eq!(first.frontier.as_ref().map(Frontier::len), Some(1));
+    // What grows here before the answer comes is not among what the other has.
+    let more = a.keep(&all[3]);
+    let (mut from_a, mut from_b) = (std::mem::take(&mut a.sent), Vec::new());
+    b.tell(NOW, Input::Frame(from_a.remove(0).encode()));
+    from_b.append(&mut b.sent);
+    assert!(matches!(from_b.first(), Some(Frame::Hello(Hello { frontier: None, .. }))), "{from_b:?}");
+    a.tell(NOW, Input::Appended(more));
+    a.tell(NOW, Input::Frame(from_b.remove(0).encode()));
+    assert_eq!(a.waiting(), 1, "the other lacks what came meanwhile");
+    talk(&mut a, &mut b);
+    assert_eq!((b.end(1), a.waiting()), (4, 0));
 }
 
 #[test]
@@ -445,7 +462,7 @@ fn who_speaks_of_more_logs_than_anybody_has_is_cut_off() {
     let say = |side: &mut Side, incarnation| {
         let mut chain = Chain::begin(key(9).verifying_key().to_bytes(), incarnation);
         let segment = next(&mut chain, 9, &[1]);
-        let frame = Frame::Segments { log: log_of(&segment), first: 0, segments: vec![segment.encode().into()] };
+        let frame = Frame::Segments { log: Log::of(&segment), first: 0, segments: vec![segment.encode().into()] };
         side.tell(NOW, Input::Frame(frame.encode()));
     };
     let most = u64::try_from(crate::sync::frontier::LOGS_MAX).expect("small");
@@ -501,22 +518,16 @@ fn what_is_never_acknowledged_is_sent_again_and_then_given_up() {
 
 #[test]
 fn another_fleet_another_version_and_words_out_of_place_end_it() {
-    let hello = |tag, protocol| {
-        Frame::Hello(Hello {
-            protocol,
-            tag,
-            max_message: 1000,
-            credit: 1000,
-            clock: NOW,
-            frozen: vec![],
-            frontier: Frontier::default(),
-        })
+    let hello_of = |tag, protocol, frontier| {
+        Frame::Hello(Hello { protocol, tag, max_message: 1000, credit: 1000, clock: NOW, frozen: vec![], frontier })
     };
+    let hello = |tag, protocol| hello_of(tag, protocol, Some(Frontier::default()));
     let alive = Frame::Ack { frontier: Frontier::default(), clock: NOW };
     for (case, words, reason) in [
         ("another fleet", vec![hello([9; 16], PROTOCOL)], Reason::Fleet),
         ("another version", vec![hello([3; 16], PROTOCOL + 1)], Reason::Protocol),
         ("no greeting", vec![alive], Reason::OutOfPlace),
+        ("the same as nobody said", vec![hello_of([3; 16], PROTOCOL, None)], Reason::OutOfPlace),
         ("two greetings", vec![hello([3; 16], PROTOCOL), hello([3; 16], PROTOCOL)], Reason::OutOfPlace),
         ("goodbye", vec![Frame::Bye { reason: Reason::Done }], Reason::Done),
     ] {

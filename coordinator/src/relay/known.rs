@@ -1,0 +1,118 @@
+//! Who belongs to what, of all fleets that a relay serves, and who vouches for whom.
+//!
+//! The operator vouches for a fleet by trusting one of its devices. A fleet that is vouched for so may name [guests](Action::AddGuest): fleets
+//! of others that are served for as long as it names them. Guests of guests are nobody's.
+//!
+//! [`Action::AddGuest`]: hearth_core::fleet::link::Action::AddGuest
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use hearth_core::{
+    DeviceId,
+    fleet::{
+        FleetId,
+        chain::{BadSnapshot, Fleet},
+    },
+    status::Label,
+};
+
+/// What is kept of a fleet's chain, and whether only another fleet vouched for it.
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub(super) chain: Fleet,
+    pub(super) as_guest: bool,
+}
+
+/// What stands before the chain of a guest. No chain begins so: it is an array.
+const AS_GUEST: u8 = 0;
+
+impl Kept {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mark: &[u8] = if self.as_guest { &[AS_GUEST] } else { &[] };
+        [mark, &self.chain.encode()].concat()
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, BadSnapshot> {
+        let (chain, as_guest) = match bytes.strip_prefix(&[AS_GUEST]) {
+            Some(chain) => (chain, true),
+            None => (bytes, false),
+        };
+        Ok(Self { chain: Fleet::decode(chain)?, as_guest })
+    }
+}
+
+/// Who belongs to what.
+#[derive(Default, Debug)]
+pub(super) struct Known {
+    pub(super) fleets: BTreeMap<FleetId, BTreeMap<DeviceId, Option<Label>>>,
+    /// Most have one.
+    pub(super) devices: HashMap<DeviceId, Vec<FleetId>>,
+    pub(super) sheets: HashMap<DeviceId, FleetId>,
+    /// Whom each fleet names.
+    guests: BTreeMap<FleetId, BTreeSet<FleetId>>,
+    /// Those that are served as long as another one names them.
+    as_guest: BTreeSet<FleetId>,
+}
+
+impl Known {
+    /// Takes up what a fleet's chain says; an empty one is served no more. Returns those that were served as its guests until now.
+    pub(super) fn set(
+        &mut self,
+        fleet: FleetId,
+        members: BTreeMap<DeviceId, Option<Label>>,
+        sheet: Option<DeviceId>,
+        guests: BTreeSet<FleetId>,
+    ) -> Vec<FleetId> {
+        self.forget(&fleet);
+        self.sheets.extend(sheet.map(|sheet| (sheet, fleet)));
+        for device in members.keys() {
+            self.devices.entry(*device).or_insert_with(|| Vec::with_capacity(1)).push(fleet);
+        }
+        if !members.is_empty() {
+            self.fleets.insert(fleet, members);
+        }
+        if !guests.is_empty() {
+            self.guests.insert(fleet, guests);
+        }
+        let gone: Vec<FleetId> = self.fleets.keys().filter(|fleet| !self.vouches(fleet)).copied().collect();
+        gone.iter().for_each(|fleet| self.forget(fleet));
+        gone
+    }
+
+    fn forget(&mut self, fleet: &FleetId) {
+        self.sheets.retain(|_, of| of != fleet);
+        self.guests.remove(fleet);
+        for device in self.fleets.remove(fleet).into_iter().flat_map(BTreeMap::into_keys) {
+            if let Some(fleets) = self.devices.get_mut(&device) {
+                fleets.retain(|known| known != fleet);
+                if fleets.is_empty() {
+                    self.devices.remove(&device);
+                }
+            }
+        }
+    }
+
+    /// Says whether only another fleet vouches for this one.
+    pub(super) fn mark(&mut self, fleet: FleetId, as_guest: bool) {
+        if as_guest {
+            self.as_guest.insert(fleet);
+        } else {
+            self.as_guest.remove(&fleet);
+        }
+    }
+
+    /// Whether only another fleet vouches for this one.
+    pub(super) fn is_guest(&self, fleet: &FleetId) -> bool {
+        self.as_guest.contains(fleet)
+    }
+
+    /// Whether a fleet that the operator vouches for names this one.
+    pub(super) fn hosts(&self, fleet: &FleetId) -> bool {
+        self.guests.iter().any(|(host, guests)| !self.is_guest(host) && guests.contains(fleet))
+    }
+
+    /// Whether anybody vouches for this one.
+    pub(super) fn vouches(&self, fleet: &FleetId) -> bool {
+        !self.is_guest(fleet) || self.hosts(fleet)
+    }
+}
