@@ -587,7 +587,8 @@ fn every_seed_is_committed_and_no_cut_or_flip_of_one_makes_a_reader_panic() {
     }
     let mut seeds = 0;
     for reader in std::fs::read_dir(folder().join("fuzz")).expect("the seeds are committed").flatten() {
-        let read = read_as(&reader.file_name().to_string_lossy());
+        // What the other tests of this folder, and those of `tests/fuzz`, have seeds for is theirs.
+        let Some(read) = read_as(&reader.file_name().to_string_lossy()) else { continue };
         for seed in std::fs::read_dir(reader.path()).expect("a folder of seeds").flatten() {
             let seed = std::fs::read(seed.path()).expect("a seed can be read");
             seeds += 1;
@@ -652,9 +653,12 @@ fn states() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     ]
 }
 
-/// What a reader makes of bytes, written again.
-fn read_as(name: &str) -> fn(&[u8]) -> Option<Vec<u8>> {
-    match name {
+/// Gives back what it made of bytes, written again.
+type Reader = fn(&[u8]) -> Option<Vec<u8>>;
+
+/// The reader that this folder of seeds is for.
+fn read_as(name: &str) -> Option<Reader> {
+    Some(match name {
         "delta" => |bytes| {
             let logged = Logged::decode(bytes).ok()?;
             let (document, body) = (logged.document, Sealed::from_bytes(logged.body.to_vec()));
@@ -669,8 +673,8 @@ fn read_as(name: &str) -> fn(&[u8]) -> Option<Vec<u8>> {
         "map" => |bytes| Map::decode(bytes).ok().map(|map| map.encode()),
         "set" => |bytes| Set::decode(bytes).ok().map(|set| set.encode()),
         "documents" => |bytes| Documents::decode(bytes).ok().map(|documents| documents.encode()),
-        other => panic!("nothing reads `{other}`"),
-    }
+        _ => return None,
+    })
 }
 
 #[test]

@@ -13,7 +13,7 @@ use sources::Source;
 use std::path::Path;
 
 /// The arrows of the design: a crate, and the crates of ours that it may name.
-const ARROWS: [(&str, &[&str]); 10] = [
+const ARROWS: [(&str, &[&str]); 11] = [
     ("hearth-core", &[]),
     ("hearth-simd", &[]),
     ("hearth-text", &["hearth-core", "hearth-simd"]),
@@ -23,6 +23,7 @@ const ARROWS: [(&str, &[&str]); 10] = [
     ("hearth-agent", &["hearth-core", "hearth-link", "hearth-search", "hearth-store", "hearth-text"]),
     ("hearth-coordinator", &["hearth-core", "hearth-link"]),
     ("hearth-tests", &[]),
+    ("hearth-fuzz", &["hearth-core", "hearth-link", "hearth-store", "hearth-text"]),
     ("xtask", &[]),
 ];
 

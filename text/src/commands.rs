@@ -93,12 +93,13 @@ fn words(text: &[u8], from: usize, reach: usize) -> impl Iterator<Item = (usize,
     let mut at = from;
     std::iter::from_fn(move || {
         loop {
-            at += text[at..reach].iter().take_while(|b| matches!(b, b' ' | b'\t')).count();
-            if text[at..reach].starts_with(b"\\\n") {
-                at += 2;
-                continue;
+            // Whatever ends a word is passed over before the next, or there would be no end of them.
+            at += text[at..reach].iter().take_while(|b| b.is_ascii_whitespace() && **b != b'\n').count();
+            let goes_on = [&b"\\\n"[..], b"\\\r\n"].into_iter().find(|end| text[at..reach].starts_with(end));
+            match goes_on {
+                Some(end) => at += end.len(),
+                None => break,
             }
-            break;
         }
         if at >= reach || matches!(text[at], b'\n' | b'|' | b';') {
             return None;
@@ -236,7 +237,11 @@ pub(crate) fn find_piped(text: &[u8], sudo: usize, hide: &mut dyn FnMut(usize, u
     let from = sudo.saturating_sub(256);
     let lead = &text[from..sudo];
     let Some(pipe) = memchr::memrchr(b'|', lead) else { return };
-    let start = memchr::memrchr(b'\n', lead).map_or(0, |i| i + 1);
+    // On a line before, it leads here only when it ends that line.
+    if lead[pipe + 1..].contains(&b'\n') && !lead[pipe + 1..].trim_ascii().is_empty() {
+        return;
+    }
+    let start = memchr::memrchr(b'\n', &lead[..pipe]).map_or(0, |i| i + 1);
     for command in [&b"echo "[..], b"printf "] {
         if let Some(i) = memchr::memmem::rfind(&lead[start..pipe], command) {
             let said = start + i + command.len();

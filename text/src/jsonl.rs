@@ -55,6 +55,10 @@ pub fn places(text: &str, spans: &[Span]) -> Vec<Place> {
 /// # Errors
 /// If the line is not a record.
 pub fn redact_line(rules: &Rules, line: &str) -> Result<String, Error> {
+    // A record's fields could be given as a list, too.
+    if !line.trim_start().starts_with('{') {
+        return Err(Error::NotARecord { column: 1 });
+    }
     let Record { text } = serde_json::from_str(line).map_err(|error| Error::NotARecord { column: error.column() })?;
     // Offsets are counted on a copy, since redaction consumes the text; the copy is raw too and is wiped.
     let copy = Raw::new(text.as_str());
@@ -77,7 +81,9 @@ mod tests {
 
     #[test]
     fn a_line_that_is_no_record_is_refused_without_quoting_it() {
-        let error = redact_line(&Rules::standard(), r#"{"txt":"hunter2"}"#).expect_err("there is no text");
-        assert!(!error.to_string().contains("hunter2"), "{error}");
+        for line in [r#"{"txt":"hunter2"}"#, r#"["hunter2"]"#, "\"hunter2\"", "hunter2", ""] {
+            let error = redact_line(&Rules::standard(), line).expect_err("there is no text");
+            assert!(!error.to_string().contains("hunter2"), "{error}");
+        }
     }
 }

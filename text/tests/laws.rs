@@ -112,6 +112,9 @@ fn hostile_text_is_read_in_bounded_steps() {
         ("one token", "k3J9fhTq0Lx8vRz3"),
         ("seed words", "legal winner thank year wave "),
         ("brackets", "secret=(((((("),
+        ("lines of Windows behind commands", "curl -x y\r\n"),
+        ("pages behind commands", "mysql \u{c}"),
+        ("pipes before sudo", "|\nsudo -S "),
     ] {
         let text = unit.repeat(300_000 / unit.len());
         let said = whole(&rules, &text).0;

@@ -434,6 +434,13 @@ fn a_password_given_to_a_command_is_hidden_however_the_command_takes_it() {
         ("joined with the user", "curl -ubo:fern22lake https://lake.test", "curl -ubo:[password] https://lake.test"),
         ("beside the user", r"net use Z: \\nas\a /user:bob fern22lake", r"net use Z: \\nas\a /user:bob [password]"),
         ("piped in", "printf fern22lake | sudo --stdin reboot", "printf [password] | sudo --stdin reboot"),
+        ("a line of Windows", "mysql -u root -pfern22lake home\r\nmilk", "mysql -u root -p[password] home\r\nmilk"),
+        (
+            "a line of Windows that goes on",
+            "curl -x \\\r\n  -u sam:Fern22lake nas\r\n",
+            "curl -x \\\r\n  -u [auth_header] nas\r\n",
+        ),
+        ("piped in from the line before", "echo fern22lake |\n  sudo -S reboot", "echo [password] |\n  sudo -S reboot"),
     ]);
     for (case, text) in [
         ("a flag alone asks", "mysql -u app -p shop"),
@@ -445,6 +452,8 @@ fn a_password_given_to_a_command_is_hidden_however_the_command_takes_it() {
         ("inside another word", "my-curl -u bo:fern22lake.test"),
         ("sudo that asks nobody", "echo fern22lake | sudo reboot"),
         ("sudo without a pipe", "echo fern22lake; sudo -S reboot"),
+        ("sudo on the line after a pipe", "echo fern22lake | cat\nsudo -S reboot"),
+        ("nothing is piped in", "|\nsudo -S"),
     ] {
         assert_eq!(redacted(text), text, "{case}");
     }

@@ -2,6 +2,7 @@
 //!
 //! A lane that cannot run says why. Budgets warn and never fail a run, because a slow machine is not a wrong program.
 
+use crate::fuzz::Fuzz;
 use crate::gates::{self, left_out};
 use crate::tally::Tally;
 use crate::tree::{Tree, has_cargo_command};
@@ -24,10 +25,10 @@ pub(crate) struct Test {
     lane: Lane,
 }
 
-/// Run the long tests only: those marked `#[ignore = "soak: …"]`
+/// Run the long tests only: those marked `#[ignore = "soak: …"]`, and each fuzz target for a minute
 #[derive(Debug, Args)]
 pub(crate) struct Soak {
-    /// Run only tests whose name contains this
+    /// Run only tests and targets whose name contains this
     name: Option<String>,
 }
 
@@ -77,6 +78,7 @@ impl Soak {
             tally.skipped = 0;
             Ok(tally)
         });
+        report.stage("fuzz", None, || Fuzz::soak(self.name.clone()).tally(tree));
         Ok(report.close())
     }
 }

@@ -8,6 +8,7 @@
 mod bench;
 mod coverage;
 mod demo;
+mod fuzz;
 mod gates;
 mod lanes;
 mod ort;
@@ -36,6 +37,7 @@ enum Chore {
     Check(gates::Check),
     Test(lanes::Test),
     Soak(lanes::Soak),
+    Fuzz(fuzz::Fuzz),
     Demo(demo::Demo),
     Bench(bench::Bench),
 }
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         Chore::Check(check) => check.run(&tree),
         Chore::Test(test) => test.run(&tree),
         Chore::Soak(soak) => soak.run(&tree),
+        Chore::Fuzz(fuzz) => fuzz.run(&tree),
         Chore::Demo(demo) => demo.run(&tree),
         Chore::Bench(bench) => bench.run(&tree),
     });

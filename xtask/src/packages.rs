@@ -33,6 +33,8 @@ pub(crate) const MOSQUITTO: Need = Need {
     probe: &["sh", "-c", "PATH=$PATH:/usr/sbin; command -v mosquitto && command -v mosquitto_passwd"],
     packages: &["mosquitto"],
 };
+/// A C++ compiler, of which libFuzzer is made.
+pub(crate) const CPP: Need = Need { what: "a C++ compiler", probe: &["c++", "--version"], packages: &["g++"] };
 
 /// Makes sure that all of `needs` are there; the error is a sentence that names what is missing and how to get it.
 pub(crate) fn ensure(needs: &[&Need], lane: &str) -> Result<(), String> {

@@ -1,7 +1,7 @@
 //! The segment log on disk: append, sign, `fdatasync`, and only then acknowledge.
 //!
-//! `<data>/log/<author>/<incarnation>/NNNN.seg`: each file is a row of `[length][CRC-32C][segment]`. A torn tail was never
-//! acknowledged and is cut off. A log that cannot be continued (damage before its end, a write that failed, a folder put back from
+//! `<data>/log/<author>/<incarnation>/NNNN.seg`: each file is a row of `[length][CRC-32C][segment]`. A torn tail, behind which nothing is
+//! whole, was never acknowledged and is cut off. A log that cannot be continued (damage before its end, a write that failed, a folder put back from
 //! a backup) is left as it is, and a new incarnation begins.
 
 use std::{
@@ -561,7 +561,10 @@ impl Log {
             }
             let size = file.metadata().map_err(StoreError::io("reading the log"))?.len();
             let more = file_path(&life.dir, file_no + 1).exists();
-            if !more {
+            // What was torn off has nothing whole behind it.
+            let is_torn =
+                size == offset || !has_whole_frame(&mut file, offset).map_err(StoreError::io("reading the log"))?;
+            if !more && is_torn {
                 if size > offset {
                     file.set_len(offset)
                         .and_then(|()| file.sync_data())
@@ -718,6 +721,16 @@ fn frame_offsets(file: &mut File) -> io::Result<Vec<u64>> {
         at += FRAME + length;
     }
     Ok(offsets)
+}
+
+/// Whether a whole frame lies at or behind an offset, as far as lengths lead there.
+fn has_whole_frame(file: &mut File, offset: u64) -> io::Result<bool> {
+    for at in frame_offsets(file)?.into_iter().filter(|at| *at >= offset) {
+        if read_frame(file, at)?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The segment's bytes at an offset; `None` at the end, or where what is there is not a whole frame.

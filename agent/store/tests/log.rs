@@ -255,6 +255,15 @@ fn whole_frames_that_do_not_continue_the_log_are_damage_before_its_end() {
     for (case, damage) in [
         ("no segment", (|path, _| add_frame(path, b"no segment")) as fn(&Path, &Segment)),
         ("a segment again", |path, segment| add_frame(path, &segment.encode())),
+        ("a torn segment before a whole one", |path, segment| {
+            let (segment, end) = (segment.encode(), fs::metadata(path).expect("there").len());
+            add_frame(path, &segment);
+            add_frame(path, &segment);
+            let at = usize::try_from(end).expect("small") + 40;
+            let mut bytes = fs::read(path).expect("read");
+            bytes[at] ^= 1;
+            fs::write(path, bytes).expect("damaged");
+        }),
         ("a torn file before another", |path, _| {
             add(path, &[7; 5]);
             fs::write(path.with_file_name("0001.seg"), b"").expect("written");
