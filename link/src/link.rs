@@ -11,6 +11,7 @@ use crate::{
     close::{Close, LinkError},
     halves::{Receiving, Sending, Whole},
     hello::HELLO_MAX,
+    mqtt::carrier::Mailbox,
     pipe::{Framed, Limits, Pipe},
     tls::Protocol,
     way::{Inward, Outward, Way},
@@ -68,6 +69,16 @@ impl Link {
     /// Where the peer is now; it may move. `None` when a broker stands between, which does not say.
     pub fn remote_address(&self) -> Option<SocketAddr> {
         self.way.remote_address()
+    }
+
+    /// Whether a broker stands between.
+    pub fn is_by_broker(&self) -> bool {
+        self.way.mailbox().is_some()
+    }
+
+    /// Where the peer is written to, when a broker stands between.
+    pub fn mailbox(&self) -> Option<Mailbox> {
+        self.way.mailbox()
     }
 
     /// The version of the protocol that both sides settled on.

@@ -19,7 +19,7 @@ use tokio::{
 
 use crate::{
     close::{Close, LinkError},
-    mqtt::{Tunneled, Via},
+    mqtt::{Tunneled, Via, carrier::Mailbox},
     offload,
     quic::{FAREWELL, told},
     tls::Protocol,
@@ -61,6 +61,14 @@ impl Way {
         }
     }
 
+    /// The mailbox at which the peer is written to, when a broker stands between.
+    pub(crate) fn mailbox(&self) -> Option<Mailbox> {
+        match self {
+            Self::Quic { .. } => None,
+            Self::Mqtt(via) => Some(via.mailbox()),
+        }
+    }
+
     /// What is spoken over it.
     pub(crate) fn protocol(&self) -> Option<Protocol> {
         match self {
@@ -68,7 +76,7 @@ impl Way {
                 let negotiated = connection.handshake_data()?.downcast::<HandshakeData>().ok()?;
                 Protocol::of_name(&negotiated.protocol?)
             }
-            Self::Mqtt(_) => Some(Protocol::Fleet),
+            Self::Mqtt(via) => Some(via.protocol),
         }
     }
 

@@ -146,6 +146,12 @@ impl Board {
         }
     }
 
+    /// How many conversations there are but for those that others have begun and in which nothing is proven.
+    pub(super) fn proven(&self) -> usize {
+        let table = self.table();
+        table.lines.len().saturating_sub(table.unproven.len())
+    }
+
     /// Ends all conversations, because there is no broker to carry them.
     pub(super) fn cut(&self, end: &End) {
         let lines = {
@@ -252,7 +258,7 @@ impl Line {
 
     /// The greeting was answered: more may be under way.
     pub(crate) fn widen(&self) {
-        self.change(Talk::widen);
+        self.change(|talk| talk.widen(self.board.limits.window));
     }
 
     /// Leaves for this reason.

@@ -36,6 +36,11 @@ impl Mailbox {
         Self(*digest.first_chunk().expect("32 bytes begin with 16"))
     }
 
+    /// The mailbox of a coordinator, which everybody may know who knows its key.
+    pub fn of_coordinator(key: &VerifyingKey) -> Self {
+        Self::of(&tag_of_coordinator(key), key)
+    }
+
     /// What to subscribe to, to hear everybody who writes here.
     pub fn filter(&self) -> String {
         format!("{ROOM}{self}/+")
@@ -53,6 +58,12 @@ impl Mailbox {
         let from = HEXLOWER.decode(from).ok().filter(|_| ours)?;
         Some(Self(from.try_into().ok()?))
     }
+}
+
+/// The tag that everybody has in common who writes to the coordinator with this key: it serves many fleets, whose own tags it learns later.
+pub fn tag_of_coordinator(key: &VerifyingKey) -> [u8; 16] {
+    let digest = Sha256::new().chain_update(b"hearth/coordinator-tag/1").chain_update(key.as_bytes()).finalize();
+    *digest.first_chunk().expect("32 bytes begin with 16")
 }
 
 impl fmt::Display for Mailbox {
@@ -251,6 +262,16 @@ mod tests {
         assert_ne!(mailbox(1), Mailbox::of(&[8; 16], &key));
         assert_eq!(mailbox(1).to_string(), "de7d8b5a9e4e19b4b493bbfa0841c2af");
         assert!(!mailbox(1).to_string().contains(&crate::key_text(&key)[..8]));
+    }
+
+    #[test]
+    fn a_coordinator_is_found_by_its_key_alone_and_no_fleets_tag_leads_there() {
+        let key = Identity::from_seed(&[1; 32]).public();
+        let found = Mailbox::of_coordinator(&key);
+        assert_eq!(found, Mailbox::of(&tag_of_coordinator(&key), &key));
+        assert_eq!(found.to_string(), "ea5b47040cc059a435819902226d9842");
+        assert_ne!(found, Mailbox::of_coordinator(&Identity::from_seed(&[2; 32]).public()));
+        assert_ne!(found, mailbox(1));
     }
 
     #[test]

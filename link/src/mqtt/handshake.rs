@@ -8,7 +8,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
 use super::{
     board::{Carried, Line},
-    carrier::Mailbox,
+    carrier::{Mailbox, tag_of_coordinator},
     talk::{End, Farewells},
 };
 use crate::{
@@ -31,16 +31,44 @@ pub(super) struct Party {
     tag: [u8; 16],
     limits: Limits,
     answers: TlsAcceptor,
+    serves: bool,
+}
+
+/// Whom a conversation is opened with.
+pub(super) struct Callee {
+    pub(super) key: VerifyingKey,
+    pub(super) at: Mailbox,
+    pub(super) trust: Trust,
+    pub(super) protocol: Protocol,
 }
 
 impl Party {
+    /// One of those who know the tag, to whom the others of them may write.
     pub(super) fn new(identity: Identity, trust: Trust, tag: [u8; 16], limits: Limits) -> Self {
         let config: ServerConfig = tls::server_config(&identity, trust.clone(), &[Protocol::Fleet]);
-        Self { identity, trust, tag, limits, answers: TlsAcceptor::from(Arc::new(config)) }
+        Self { identity, trust, tag, limits, answers: TlsAcceptor::from(Arc::new(config)), serves: false }
+    }
+
+    /// A coordinator, to whom those may write who know its key.
+    pub(super) fn serving(identity: Identity, trust: Trust, limits: Limits) -> Self {
+        let config: ServerConfig = tls::server_config(&identity, trust.clone(), Protocol::ALL);
+        let tag = tag_of_coordinator(&identity.public());
+        Self { identity, trust, tag, limits, answers: TlsAcceptor::from(Arc::new(config)), serves: true }
+    }
+
+    /// Another of those who know the tag.
+    pub(super) fn other(&self, key: &VerifyingKey) -> Callee {
+        let at = Mailbox::of(&self.tag, key);
+        Callee { key: *key, at, trust: self.trust.clone(), protocol: Protocol::Fleet }
     }
 
     pub(super) const fn tag(&self) -> &[u8; 16] {
         &self.tag
+    }
+
+    /// Where others write to it.
+    pub(super) fn mailbox(&self) -> Mailbox {
+        Mailbox::of(&self.tag, &self.identity.public())
     }
 
     pub(super) const fn limits(&self) -> Limits {
@@ -48,11 +76,11 @@ impl Party {
     }
 
     /// The opening side, which wants the holder of this very key.
-    pub(super) async fn greet(&self, stream: Carried, peer: VerifyingKey) -> Result<Link, LinkError> {
+    pub(super) async fn greet(&self, stream: Carried, callee: Callee) -> Result<Link, LinkError> {
         let (line, own) = (Arc::clone(&stream.0), self.identity.public());
-        let trust = self.trust.clone();
+        let Callee { key: peer, trust, protocol, .. } = callee;
         let only = Trust::by(move |key| *key == peer && trust.knows(key));
-        let config = tls::client_config(&self.identity, only, Protocol::Fleet);
+        let config = tls::client_config(&self.identity, only, protocol);
         // The name is never sent and never checked: the key is the name.
         let name = ServerName::try_from("hearth.invalid").expect("it is a name");
         let stream = TlsConnector::from(Arc::new(config))
@@ -71,8 +99,8 @@ impl Party {
         let stream = stream.map_err(|error| explain(&line, None, LinkError::Transport(error)))?;
         let from = line.peer;
         let mut link = self.link(stream.into(), line, None)?;
-        // Whoever gives another's mailbox as its own would have us write there.
-        if Mailbox::of(&self.tag, link.peer()) != from {
+        // Whoever gives another's mailbox as its own would have us write there. By which tag it was made a coordinator learns later.
+        if !self.serves && Mailbox::of(&self.tag, link.peer()) != from {
             link.close(Close::NotTrusted);
             return Err(LinkError::Stranger);
         }
@@ -84,6 +112,7 @@ impl Party {
         let (_, session) = stream.get_ref();
         let shown = session.peer_certificates().and_then(<[_]>::first).ok_or(LinkError::NoKey)?;
         let peer = from_spki(shown)?;
+        let protocol = session.alpn_protocol().and_then(Protocol::of_name).ok_or(LinkError::OtherProtocol)?;
         let export = |label: &[u8], context: &[u8]| {
             let exported = match &stream {
                 TlsStream::Client(stream) => stream.get_ref().1.export_keying_material([0; 32], label, Some(context)),
@@ -98,7 +127,7 @@ impl Party {
             Some(_) => Farewells { ours: of_opener, theirs: of_answerer },
             None => Farewells { ours: of_answerer, theirs: of_opener },
         });
-        Ok(Link::new(Way::Mqtt(Via { line, channel }), Way::halves(stream), own, peer, self.limits))
+        Ok(Link::new(Way::Mqtt(Via { line, channel, protocol }), Way::halves(stream), own, peer, self.limits))
     }
 }
 
@@ -113,9 +142,15 @@ impl fmt::Debug for Party {
 pub(crate) struct Via {
     pub(crate) line: Arc<Line>,
     pub(crate) channel: [u8; 32],
+    pub(crate) protocol: Protocol,
 }
 
 impl Via {
+    /// Where the other side is written to.
+    pub(crate) fn mailbox(&self) -> Mailbox {
+        self.line.peer
+    }
+
     /// Finds out what is behind an error of the stream. `own` is the key that was shown, when this side opened the conversation.
     pub(crate) fn explain(&self, own: Option<&VerifyingKey>, error: LinkError) -> LinkError {
         explain(&self.line, own, error)
@@ -217,13 +252,18 @@ mod tests {
 
     /// `here` connects to the holder of the first key, and `there` answers.
     async fn meet(here: &Device, there: &mut Device, broker: impl FnMut(&mut Vec<u8>)) -> Met {
-        let stream = here.board.open(Mailbox::of(&TAG, &key(1)), [7; 16], Instant::now()).expect("there is room");
+        let callee = here.party.other(&key(1));
+        meet_as(callee, here, there, broker).await
+    }
+
+    async fn meet_as(callee: Callee, here: &Device, there: &mut Device, broker: impl FnMut(&mut Vec<u8>)) -> Met {
+        let stream = here.board.open(callee.at, [7; 16], Instant::now()).expect("there is room");
         let Some((topic, open)) = here.board.next(Instant::now(), 1 << 16) else { panic!("it has something to say") };
         there.board.hear(Instant::now(), topic.as_bytes(), &open);
         let knock = there.knocks.try_recv().expect("it knocks");
         let there = &*there;
         tokio::select! {
-            met = async { tokio::join!(here.party.greet(stream, key(1)), there.party.answer(knock)) } => met,
+            met = async { tokio::join!(here.party.greet(stream, callee), there.party.answer(knock)) } => met,
             () = carry(here, there, broker) => unreachable!("it goes on"),
             () = carry(there, here, |_| {}) => unreachable!("it goes on"),
         }
@@ -245,6 +285,48 @@ mod tests {
         let (link, held) = meet(&here, &mut there, |_| {}).await;
         assert!(matches!(held, Err(LinkError::Stranger)), "{held:?}");
         assert!(matches!(link, Err(LinkError::Closed(Close::NotTrusted))), "{link:?}");
+    }
+
+    fn coordinator(trusted: &[u8]) -> Device {
+        let Device { party: Party { trust, limits, .. }, .. } = device(1, 1, trusted);
+        let party = Party::serving(Identity::from_seed(&[1; 32]), trust, limits);
+        let (board, knocks) = Board::new(party.mailbox(), limits);
+        Device { party, board, knocks }
+    }
+
+    fn coordinator_as(protocol: Protocol) -> Callee {
+        Callee { key: key(1), at: Mailbox::of_coordinator(&key(1)), trust: Trust::only([key(1)]), protocol }
+    }
+
+    #[tokio::test]
+    async fn a_coordinator_is_reached_by_its_key_for_either_protocol_and_asks_for_the_mailbox_later() {
+        for protocol in Protocol::ALL {
+            // No device of the tag trusts it, and it knows no tag.
+            let (here, mut there) = (device(2, 2, &[3]), coordinator(&[2]));
+            let (link, held) = meet_as(coordinator_as(*protocol), &here, &mut there, |_| {}).await;
+            let (link, held) = (link.expect("welcome"), held.expect("trusted"));
+            assert_eq!((link.protocol(), held.protocol()), (Some(*protocol), Some(*protocol)));
+            assert_eq!(held.mailbox(), Some(Mailbox::of(&TAG, &key(2))));
+        }
+        let (here, mut there) = (device(2, 3, &[]), coordinator(&[2, 3]));
+        let (_link, held) = meet_as(coordinator_as(Protocol::Fleet), &here, &mut there, |_| {}).await;
+        assert_eq!(
+            held.expect("trusted").mailbox(),
+            Some(Mailbox::of(&TAG, &key(3))),
+            "it gives another's mailbox as its own"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_coordinator_turns_strangers_away_and_devices_take_no_reports() {
+        let (here, mut there) = (device(2, 2, &[]), coordinator(&[3]));
+        let (link, held) = meet_as(coordinator_as(Protocol::Fleet), &here, &mut there, |_| {}).await;
+        assert!(matches!(link, Err(LinkError::Refused(_))) && matches!(held, Err(LinkError::Stranger)));
+        let (here, mut there) = (device(2, 2, &[1]), device(1, 1, &[2]));
+        let report = Callee { protocol: Protocol::Report, ..here.party.other(&key(1)) };
+        let (link, held) = meet_as(report, &here, &mut there, |_| {}).await;
+        let is_other = |met: &Result<Link, LinkError>| matches!(met, Err(LinkError::OtherProtocol));
+        assert!(is_other(&link) && is_other(&held), "{link:?}, {held:?}");
     }
 
     #[tokio::test]

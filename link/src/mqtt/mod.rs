@@ -1,4 +1,4 @@
-//! Links through an MQTT broker that neither side trusts, for devices that cannot reach each other by QUIC.
+//! Links through an MQTT broker that neither side trusts, for devices that cannot reach each other, or their coordinator, by QUIC.
 //!
 //! The same TLS as in QUIC runs between the two devices, in messages that the broker passes on ([`carrier`]). The broker learns the names
 //! of mailboxes, sizes and times; it can delay and cut, and that is all. What is lost ends a link, and the layers above resume by
@@ -11,6 +11,7 @@ mod board;
 mod client;
 mod handshake;
 mod session;
+pub mod settings;
 mod talk;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -29,11 +30,13 @@ use crate::{
     link::Link,
     pipe::Limits,
     quic::FAREWELL,
+    tls::Protocol,
 };
 use board::{Board, Carried};
-use carrier::Mailbox;
-use handshake::Party;
+pub use carrier::{Mailbox, tag_of_coordinator};
+use handshake::{Callee, Party};
 use session::Desk;
+pub use settings::{Protection, Settings, Unfit};
 
 pub(crate) use handshake::{Tunneled, Via};
 
@@ -82,11 +85,36 @@ impl Mqtt {
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn open(broker: Broker, identity: Identity, trust: Trust, tag: [u8; 16], limits: Limits) -> Self {
-        let (board, knocks) = Board::new(Mailbox::of(&tag, &identity.public()), limits);
+        Self::start(broker, Party::new(identity, trust, tag, limits))
+    }
+
+    /// The same for a coordinator, which serves many fleets: whoever knows its key may write to it, about either [`Protocol`].
+    ///
+    /// From which mailbox a peer may write is not known before it has said of which fleet it is: look at [`Link::mailbox`] then.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn serve(broker: Broker, identity: Identity, trust: Trust, limits: Limits) -> Self {
+        Self::start(broker, Party::serving(identity, trust, limits))
+    }
+
+    fn start(broker: Broker, party: Party) -> Self {
+        let limits = party.limits();
+        let (board, knocks) = Board::new(party.mailbox(), limits);
         let ((state_sender, state), (farewell, _)) = (watch::channel(State::Connecting), watch::channel(None));
         let desk = Arc::new(Desk { broker, board, state: state_sender, limits, farewell });
         tokio::spawn(session::run(Arc::clone(&desk)));
-        Self { desk, party: Arc::new(Party::new(identity, trust, tag, limits)), knocks: knocks.into(), state }
+        Self { desk, party: Arc::new(party), knocks: knocks.into(), state }
+    }
+
+    /// What people call the broker.
+    pub fn address(&self) -> String {
+        self.desk.broker.address()
+    }
+
+    /// What those know who may write here: the tag it was opened with, or the coordinator's own.
+    pub fn tag(&self) -> &[u8; 16] {
+        self.party.tag()
     }
 
     /// Where others reach this device.
@@ -97,6 +125,11 @@ impl Mqtt {
     /// Whether the broker can be used now.
     pub fn state(&self) -> State {
         self.state.borrow().clone()
+    }
+
+    /// How many peers that have proven their keys are linked now.
+    pub fn links(&self) -> usize {
+        self.desk.board.proven()
     }
 
     /// Waits until the state is one that `wanted` says yes to, and returns it.
@@ -121,6 +154,19 @@ impl Mqtt {
     /// When there is no connection to the broker; when nobody listens at the peer's mailbox; when the peer and this device do not trust
     /// each other.
     pub async fn connect(&self, peer: &VerifyingKey) -> Result<Link, LinkError> {
+        self.open_with(|| self.party.other(peer)).await
+    }
+
+    /// Opens a link to the coordinator with this key, whether it is otherwise trusted or not, within [`Limits::greeting`].
+    ///
+    /// # Errors
+    /// As [`Mqtt::connect`].
+    pub async fn call(&self, coordinator: &VerifyingKey, protocol: Protocol) -> Result<Link, LinkError> {
+        let (key, at) = (*coordinator, Mailbox::of_coordinator(coordinator));
+        self.open_with(|| Callee { key, at, trust: Trust::only([key]), protocol }).await
+    }
+
+    async fn open_with(&self, callee: impl Fn() -> Callee) -> Result<Link, LinkError> {
         let deadline = Instant::now() + self.desk.limits.greeting;
         let is_settled = |state: &State| matches!(state, State::Connected | State::Closed);
         match timeout_at(deadline, self.wait_for(is_settled)).await {
@@ -130,7 +176,7 @@ impl Mqtt {
         }
         let mut patience = PATIENCE;
         loop {
-            let attempt = self.attempt(peer, Instant::now() + patience, deadline).await;
+            let attempt = self.attempt(callee(), Instant::now() + patience, deadline).await;
             if !matches!(attempt, Err(LinkError::NotListening)) || Instant::now() >= deadline {
                 return attempt;
             }
@@ -142,12 +188,11 @@ impl Mqtt {
     ///
     /// What is written to a mailbox that nobody listens at is gone: a peer that comes a moment later, as after a restart of the broker,
     /// has to be written to again.
-    async fn attempt(&self, peer: &VerifyingKey, impatient: Instant, deadline: Instant) -> Result<Link, LinkError> {
+    async fn attempt(&self, callee: Callee, impatient: Instant, deadline: Instant) -> Result<Link, LinkError> {
         let name = client::random().map_err(LinkError::Transport)?;
-        let to = Mailbox::of(self.party.tag(), peer);
-        let stream = self.desk.board.open(to, name, Instant::now()).ok_or(LinkError::Closed(Close::Busy))?;
+        let stream = self.desk.board.open(callee.at, name, Instant::now()).ok_or(LinkError::Closed(Close::Busy))?;
         let line = Arc::clone(&stream.0);
-        let mut greeting = std::pin::pin!(self.party.greet(stream, *peer));
+        let mut greeting = std::pin::pin!(self.party.greet(stream, callee));
         if let Ok(linked) = timeout_at(impatient.min(deadline), &mut greeting).await {
             return linked;
         }

@@ -22,8 +22,9 @@ use crate::close::Close;
 /// What may be under way to a side that has not been proven.
 const WINDOW_FIRST: u64 = 64 << 10;
 
-/// What may be under way to a side that has.
+/// What may be under way to a side that has, at most and at least.
 const WINDOW: u64 = 1 << 20;
+const WINDOW_LEAST: u64 = 2 * WINDOW_FIRST;
 
 /// What a message counts for at least, so that many small ones are bounded too.
 const COST_MIN: u64 = 4 << 10;
@@ -126,9 +127,9 @@ impl Talk {
         self.farewells = Some(farewells);
     }
 
-    /// Lets more bytes be under way to this side.
-    pub(super) fn widen(&mut self) {
-        self.heard.window = WINDOW;
+    /// Lets more bytes be under way to this side, about `window`.
+    pub(super) fn widen(&mut self, window: u32) {
+        self.heard.window = u64::from(window).clamp(WINDOW_LEAST, WINDOW);
         self.heard.owed = true;
     }
 
@@ -446,7 +447,7 @@ mod tests {
                     }
                     97 if lies == 1 => drop(two.under_way[side].pop_front()),
                     98 if lies == 1 && two.under_way[side].len() > 1 => two.under_way[side].swap(0, 1),
-                    99 if lies == 1 => two.sides[side].widen(),
+                    99 if lies == 1 => two.sides[side].widen(1 << 20),
                     _ => {}
                 }
                 assert!(two.sides.iter().all(|side| side.said.waiting.len() <= OUT_MAX));
@@ -505,10 +506,16 @@ mod tests {
 
     #[test]
     fn who_does_not_read_bounds_what_is_under_way() {
-        for (case, widens, most) in [("unproven", false, WINDOW_FIRST), ("welcome", true, WINDOW)] {
+        for (case, window, most) in [
+            ("unproven", None, WINDOW_FIRST),
+            ("welcome", Some(1 << 20), WINDOW),
+            ("one of many", Some(256 << 10), 256 << 10),
+            ("allowed next to nothing", Some(1), WINDOW_LEAST),
+            ("allowed too much", Some(u32::MAX), WINDOW),
+        ] {
             let mut two = Two::new(0);
-            if widens {
-                two.sides[1].widen();
+            if let Some(window) = window {
+                two.sides[1].widen(window);
             }
             two.settle();
             let mut taken = 0;

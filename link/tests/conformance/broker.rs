@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use hearth_link::{
-    BrokerError, Close, FRAME_MAX, Limits, Link, LinkError, Mqtt, Pipe, Trust, key_text,
-    mqtt::{Secret, State, Tls, Version},
+    BrokerError, Close, FRAME_MAX, Limits, Link, LinkError, Mqtt, Pipe, Protocol, Trust, key_text,
+    mqtt::{Mailbox, Secret, State, Tls, Version},
 };
 use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS};
 use tokio::sync::watch;
@@ -101,6 +101,27 @@ async fn a_device_of_another_fleet_is_not_found() {
     let here = Mqtt::open(mosquitto.sealed(Version::V3), identity(2), Trust::only([key(1)]), [0; 16], limits);
     let refused = here.connect(&key(1)).await.expect_err("its mailbox is another");
     assert!(matches!(refused, LinkError::NotListening), "{refused}");
+}
+
+#[tokio::test]
+async fn a_coordinator_is_reached_by_devices_of_several_fleets_for_either_protocol() {
+    let mosquitto = Mosquitto::start();
+    for (version, protocol) in BOTH.into_iter().zip([Protocol::Report, Protocol::Fleet]) {
+        let trust = Trust::only([key(2), key(3)]);
+        let there = Mqtt::serve(mosquitto.sealed(version), identity(1), trust, ample());
+        there.wait_for(|state| matches!(state, State::Connected)).await;
+        for (seed, tag) in [(2, [2; 16]), (3, [3; 16])] {
+            let here = Mqtt::open(mosquitto.sealed(version), identity(seed), Trust::only([]), tag, ample());
+            let accepting = async { there.accept().await.expect("open").welcome().await };
+            let key_of_there = key(1);
+            let (link, held) = tokio::join!(here.call(&key_of_there, protocol), accepting);
+            let (mut link, mut held) = (link.expect("welcome"), held.expect("trusted"));
+            assert_eq!((held.protocol(), *held.peer()), (Some(protocol), key(seed)));
+            assert_eq!(held.mailbox(), Some(Mailbox::of(&tag, &key(seed))));
+            let (sent, came) = tokio::join!(link.send(b"sealed"), held.receive());
+            assert_eq!((sent.expect("taken"), came.expect("sent")), ((), b"sealed".to_vec()));
+        }
+    }
 }
 
 #[tokio::test]
