@@ -10,7 +10,10 @@ use std::{
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use hearth_coordinator::{Options, Ready, Trouble, folder, relay::Allowance, serve};
-use hearth_link::{VerifyingKey, key_from_text, key_text};
+use hearth_link::{
+    VerifyingKey, key_from_text, key_text,
+    mqtt::{Protection, Settings, Version},
+};
 use miette::{IntoDiagnostic, WrapErr};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -30,7 +33,7 @@ struct Command {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    Serve(Serve),
+    Serve(Box<Serve>),
     Key(Key),
 }
 
@@ -51,6 +54,8 @@ struct Serve {
     /// Where devices connect (UDP)
     #[arg(long, default_value = "127.0.0.1:7843", value_name = "ADDRESS")]
     quic: SocketAddr,
+    #[command(flatten)]
+    broker: Broker,
     /// Where the page is served; only addresses of this machine are allowed
     #[arg(long, default_value = "127.0.0.1:7844", value_name = "ADDRESS")]
     http: SocketAddr,
@@ -66,6 +71,69 @@ struct Serve {
     /// How much one fleet may send to be kept, in a second and for long; eight times as much at once
     #[arg(long, default_value = "32MiB", value_parser = bytes_from_text, value_name = "SIZE")]
     relay_rate: u64,
+}
+
+#[derive(Debug, Args)]
+struct Broker {
+    /// An MQTT broker through which devices come besides that cannot connect directly, as host:port
+    #[arg(long, value_name = "ADDRESS")]
+    broker: Option<String>,
+    /// How the way to the broker is protected: by the system's authorities, by those of --broker-ca, or not at all
+    #[arg(long, requires = "broker", value_enum, default_value = "system", value_name = "HOW")]
+    broker_tls: BrokerTls,
+    /// The certificates (PEM) by which the broker is recognised
+    #[arg(long, requires = "broker", value_name = "FILE")]
+    broker_ca: Option<PathBuf>,
+    /// Who the coordinator is to the broker
+    #[arg(long, requires = "broker", value_name = "NAME")]
+    broker_user: Option<String>,
+    /// A file with the password, which only its owner may read; the systemd credential `broker-password` where none is named
+    #[arg(long, requires = "broker_user", value_name = "FILE")]
+    broker_password_file: Option<PathBuf>,
+    /// Which version of MQTT is spoken
+    #[arg(long, requires = "broker", value_enum, default_value = "3.1.1", value_name = "VERSION")]
+    broker_mqtt: MqttVersion,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum BrokerTls {
+    System,
+    File,
+    None,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum MqttVersion {
+    #[value(name = "3.1.1")]
+    V311,
+    #[value(name = "5")]
+    V5,
+}
+
+impl Broker {
+    /// What was set, if a broker was named.
+    fn settings(self) -> Option<Settings> {
+        // What a service is given besides: the folder is named by systemd.
+        let credential = || {
+            let path = PathBuf::from(std::env::var_os("CREDENTIALS_DIRECTORY")?).join("broker-password");
+            path.exists().then_some(path)
+        };
+        Some(Settings {
+            address: self.broker?,
+            protection: match self.broker_tls {
+                BrokerTls::System => Protection::System,
+                BrokerTls::File => Protection::File,
+                BrokerTls::None => Protection::None,
+            },
+            ca: self.broker_ca,
+            password_file: self.broker_password_file.or_else(|| self.broker_user.is_some().then(credential).flatten()),
+            user: self.broker_user,
+            version: match self.broker_mqtt {
+                MqttVersion::V311 => Version::V3,
+                MqttVersion::V5 => Version::V5,
+            },
+        })
+    }
 }
 
 /// Print the coordinator's public key, which devices pin
@@ -106,6 +174,7 @@ impl Serve {
         let options = Options {
             data: self.data.data,
             quic: self.quic,
+            broker: self.broker.settings(),
             http: self.http,
             trusted: self.trust,
             trust_file: self.trust_file,
@@ -174,9 +243,12 @@ fn bytes_from_text(text: &str) -> Result<u64, String> {
 /// For a person a few lines; for a program one line of JSON, after which everything listens.
 fn say_ready(ready: &Ready) {
     let said = if io::stdout().is_terminal() {
-        let Ready { key, quic, http, trusted } = ready;
+        let Ready { key, quic, broker, http, trusted } = ready;
+        let broker =
+            broker.as_ref().map(|broker| format!("or come through:     {broker} (MQTT)\n")).unwrap_or_default();
         format!(
-            "The fleet page:      {http}\nDevices connect to:  {quic} (UDP)\nand pin this key:    {key}\nTrusted devices:     {trusted}\n"
+            "The fleet page:      {http}\nDevices connect to:  {quic} (UDP)\n{broker}and pin this key:    {key}\n\
+             Trusted devices:     {trusted}\n"
         )
     } else {
         serde_json::to_string(ready).expect("addresses and a key are JSON") + "\n"

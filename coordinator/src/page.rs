@@ -7,6 +7,7 @@ use hearth_core::{
     DeviceId, Moment,
     status::{Capture, DiskKind, StatusReport},
 };
+use hearth_link::{Mqtt, mqtt};
 use serde::Serialize;
 
 use crate::{
@@ -25,6 +26,52 @@ pub struct View {
     pub nodes: Vec<Seen>,
     /// What the relay keeps.
     pub relayed: Vec<Served>,
+    /// How it stands with the broker, when devices may come through one.
+    pub broker: Option<ByBroker>,
+}
+
+/// How it stands with the broker through which devices may come.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct ByBroker {
+    /// What it is called.
+    pub address: String,
+    /// Whether it can be used now.
+    pub connected: bool,
+    /// The same as a sentence, with the reason.
+    pub state: String,
+    /// How many links go through it now.
+    pub links: usize,
+    /// Whether it could not be used when it was last tried.
+    #[serde(skip)]
+    pub failed: bool,
+}
+
+impl ByBroker {
+    /// How it stands now.
+    pub fn of(mqtt: &Mqtt) -> Self {
+        Self::standing(mqtt.address(), &mqtt.state(), mqtt.links())
+    }
+
+    fn standing(address: String, state: &mqtt::State, links: usize) -> Self {
+        let connected = matches!(state, mqtt::State::Connected);
+        let failed = matches!(state, mqtt::State::Waiting(_));
+        Self { address, connected, state: state.to_string(), links, failed }
+    }
+
+    fn in_words(&self) -> String {
+        let Self { address, links, .. } = self;
+        match (self.connected, links) {
+            (false, _) => format!("{address}: {}", self.state),
+            (true, 1) => format!("{address}: connected, one device is linked through it"),
+            (true, links) => format!("{address}: connected, {links} devices are linked through it"),
+        }
+    }
+
+    /// What the owner should know of it.
+    pub fn problem(&self) -> Option<String> {
+        let state = &self.state;
+        self.failed.then(|| format!("no device can come through the broker, others are served: {state}"))
+    }
 }
 
 /// What `/v1/nodes` answers. Its keys do not change; new ones may join them.
@@ -34,6 +81,7 @@ struct Answer<'a> {
     problems: &'a [Problem],
     nodes: Vec<NodeAnswer<'a>>,
     relay: RelayAnswer,
+    broker: Option<&'a ByBroker>,
 }
 
 #[derive(Serialize)]
@@ -81,7 +129,8 @@ impl View {
             erased: served.usage.erased,
         });
         let relay = RelayAnswer { fleets: fleets.collect() };
-        let answer = Answer { now_millis: self.now, problems: &self.problems, nodes: nodes.collect(), relay };
+        let (now_millis, problems, nodes) = (self.now, &self.problems, nodes.collect());
+        let answer = Answer { now_millis, problems, nodes, relay, broker: self.broker.as_ref() };
         serde_json::to_string_pretty(&answer).expect("a view has only names and numbers")
     }
 
@@ -95,6 +144,7 @@ impl View {
             problems: &self.problems,
             rows: &rows,
             relayed: &relayed,
+            broker: self.broker.as_ref().map(ByBroker::in_words),
             now: clock_text(self.now),
             version: env!("CARGO_PKG_VERSION"),
         };
@@ -128,6 +178,7 @@ struct Page<'a> {
     problems: &'a [Problem],
     rows: &'a [Row],
     relayed: &'a [Relayed],
+    broker: Option<String>,
     now: String,
     version: &'a str,
 }
@@ -291,6 +342,7 @@ mod tests {
     use hearth_core::status::{Few, Label};
 
     use hearth_core::fleet::FleetId;
+    use hearth_link::BrokerError;
 
     use super::*;
     use crate::{
@@ -343,9 +395,28 @@ mod tests {
                 problems: problems.into_iter().map(problem).collect(),
                 nodes: nodes(),
                 relayed: Vec::new(),
+                broker: None,
             };
             assert_eq!((view.title().as_str(), view.heading()), (expected, heading));
         }
+    }
+
+    #[test]
+    fn a_broker_that_cannot_be_used_is_a_problem_and_one_that_is_being_asked_is_none() {
+        let refused = mqtt::State::Waiting(BrokerError::Password("mqtt.example.net:8883".into()));
+        for (state, problem, words) in [
+            (mqtt::State::Connecting, false, "mqtt.example.net:8883: the broker is being asked"),
+            (mqtt::State::Connected, false, "mqtt.example.net:8883: connected, 2 devices are linked through it"),
+            (refused, true, "does not accept this user and password; set those that its owner has given"),
+        ] {
+            let broker = by_broker(&state);
+            assert_eq!(broker.problem().is_some(), problem, "{broker:?}");
+            assert!(broker.in_words().ends_with(words), "{broker:?}");
+        }
+    }
+
+    fn by_broker(state: &mqtt::State) -> ByBroker {
+        ByBroker::standing("mqtt.example.net:8883".into(), state, 2)
     }
 
     fn relayed() -> Vec<Served> {
@@ -372,6 +443,7 @@ mod tests {
         let now = at(1_763_000_012);
         let nodes = health::seen(now, trusted, nodes);
         let relayed = if nodes.is_empty() { Vec::new() } else { relayed() };
-        View { now, problems: health::problems(now, &nodes, &[]), nodes, relayed }
+        let broker = (!nodes.is_empty()).then(|| by_broker(&mqtt::State::Connected));
+        View { now, problems: health::problems(now, &nodes, &[]), nodes, relayed, broker }
     }
 }

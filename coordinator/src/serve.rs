@@ -9,7 +9,10 @@ use std::{
 };
 
 use hearth_core::Moment;
-use hearth_link::{Limits, LinkError, Listener, Protocol, Trust, VerifyingKey, key_text};
+use hearth_link::{
+    Limits, LinkError, Listener, Mqtt, Protocol, Trust, VerifyingKey, key_text,
+    mqtt::{Settings, State, Unfit},
+};
 use serde::Serialize;
 use tokio::{net::TcpListener, task::spawn_blocking, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -25,6 +28,22 @@ use crate::{
     web,
 };
 
+/// Says in the log when the broker can be used and when it cannot any more.
+async fn tell_of(broker: Arc<Mqtt>) {
+    let address = broker.address();
+    loop {
+        let state = broker.wait_for(|state| !matches!(state, State::Connecting)).await;
+        let was_connected = matches!(state, State::Connected);
+        match state {
+            State::Connected => info!(address, "devices may come through the broker"),
+            State::Waiting(error) => warn!(address, %error, "no device can come through the broker; it is asked again"),
+            State::Connecting | State::Closed => return,
+        }
+        let changed = |state: &State| matches!(state, State::Connected) != was_connected;
+        broker.wait_for(|state| changed(state) || matches!(state, State::Closed)).await;
+    }
+}
+
 /// How a coordinator is to run.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -32,6 +51,8 @@ pub struct Options {
     pub data: PathBuf,
     /// Where devices connect.
     pub quic: SocketAddr,
+    /// Through which broker devices come besides that do not get there.
+    pub broker: Option<Settings>,
     /// Where the page is served; on this machine alone.
     pub http: SocketAddr,
     /// Keys that are trusted in any case.
@@ -49,6 +70,9 @@ pub struct Ready {
     pub key: String,
     /// Where devices connect.
     pub quic: SocketAddr,
+    /// Through which broker they may come besides; whether that can be used is on the page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub broker: Option<String>,
     /// Where the page is.
     pub http: String,
     /// How many devices it trusts.
@@ -75,6 +99,9 @@ pub enum Trouble {
     /// The trusted keys cannot be used.
     #[error(transparent)]
     Trust(#[from] NoTrust),
+    /// The broker is not set as it must be.
+    #[error("`--broker`: {0}")]
+    Broker(Unfit),
     /// Devices could not connect.
     #[error(transparent)]
     Link(#[from] LinkError),
@@ -102,6 +129,7 @@ pub async fn serve(
     let trust = Arc::new(TrustList::new(options.trusted, options.trust_file)?);
     let (data, relayed) = (options.data, Arc::clone(&trust));
     let opening = spawn_blocking(move || {
+        let broker = options.broker.map(|settings| settings.broker()).transpose().map_err(Trouble::Broker)?;
         let folder = Folder::take(&data)?;
         let identity = folder::identity(folder.path())?;
         let store = Store::open(folder.path(), now())?;
@@ -109,9 +137,9 @@ pub async fn serve(
         let engine: Arc<dyn Engine> = Arc::new(Steady::open(move || Embedded::open(&kept))?);
         let own = folder::identity(folder.path())?;
         let relay = Relay::open(engine, own, relayed, now, options.allowance)?;
-        Ok::<_, Trouble>((folder, identity, Arc::new(store), relay))
+        Ok::<_, Trouble>((folder, identity, Arc::new(store), relay, broker))
     });
-    let (folder, identity, store, relay) = opening.await.expect("opening catches the panics of the store")?;
+    let (folder, identity, store, relay, broker) = opening.await.expect("opening catches the panics of the store")?;
     let (asked, serving) = (Arc::clone(&trust), Arc::clone(&relay));
     let knows = Trust::by(move |key| {
         let device = hearth_core::DeviceId::of_key(key);
@@ -122,16 +150,20 @@ pub async fn serve(
         }
         known
     });
-    let listener = Listener::bind(options.quic, &identity, knows, Protocol::ALL, limits())?;
+    let listener = Listener::bind(options.quic, &identity, knows.clone(), Protocol::ALL, limits())?;
     let http = |source| Trouble::Http { address: options.http, source };
     let page = TcpListener::bind(options.http).await.map_err(http)?;
+    let key = key_text(&identity.public());
+    // It is asked in the background, for as long as it takes.
+    let broker = broker.map(|broker| Arc::new(Mqtt::serve(broker, identity, knows, limits_by_broker())));
     let said = Ready {
-        key: key_text(&identity.public()),
+        key,
+        broker: broker.as_ref().map(|broker| broker.address()),
         quic: listener.local_address().map_err(http)?,
         http: format!("http://{}/", page.local_addr().map_err(http)?),
         trusted: trust.devices().len(),
     };
-    info!(quic = %said.quic, http = said.http, trusted = said.trusted, nodes = store.nodes().len(), "ready");
+    info!(quic = %said.quic, broker = said.broker, http = said.http, trusted = said.trusted, nodes = store.nodes().len(), "ready");
     ready(&said);
 
     let fleet: Arc<dyn Fleet> = store.clone();
@@ -139,14 +171,25 @@ pub async fn serve(
         fleet: Arc::clone(&fleet),
         trust: Arc::clone(&trust),
         relay: Some(Arc::clone(&relay)),
+        broker: broker.clone(),
         clock: now,
     };
     let closing = shutdown.clone();
     let pages = tokio::spawn(async move {
         axum::serve(page, web::router(answers)).with_graceful_shutdown(async move { closing.cancelled().await }).await
     });
+    if let Some(broker) = &broker {
+        tokio::spawn(tell_of(Arc::clone(broker)));
+    }
     let doors = Arc::new(Doors::new(Arc::clone(&relay)));
-    let links = tokio::spawn(sessions::serve(listener, fleet, Arc::clone(&trust), doors, now, shutdown.clone()));
+    let links = tokio::spawn(sessions::serve(
+        sessions::Ways { listener, broker },
+        fleet,
+        Arc::clone(&trust),
+        doors,
+        now,
+        shutdown.clone(),
+    ));
     let mut tidy = tokio::time::interval(TIDY_EVERY);
     loop {
         tokio::select! {
@@ -179,6 +222,11 @@ const TIDY_EVERY: Duration = Duration::from_secs(60 * 60);
 /// As many links as a household of data centres has; each costs little while it is idle.
 fn limits() -> Limits {
     Limits { links: 16_384, window: 256 << 10, ..Limits::default() }
+}
+
+/// Fewer through a broker: they share one connection to it.
+fn limits_by_broker() -> Limits {
+    Limits { links: 1_024, ..limits() }
 }
 
 /// How long a graceful end may take.

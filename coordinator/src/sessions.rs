@@ -12,7 +12,7 @@ use hearth_core::{
     DeviceId, Moment,
     status::{Letter, NotALetter, Receipt},
 };
-use hearth_link::{Close, Link, LinkError, Listener, Pipe, Protocol};
+use hearth_link::{Close, Knock, Link, LinkError, Listener, Mqtt, Pipe, Protocol, VerifyingKey, mqtt, mqtt::Mailbox};
 use tokio::{
     task::{JoinSet, spawn_blocking},
     time::{Instant, sleep_until, timeout},
@@ -31,6 +31,9 @@ pub type Clock = fn() -> Moment;
 
 /// Reports of one device are taken no faster than this; the rest waits in the network.
 const REPORT_GAP: Duration = Duration::from_millis(250);
+
+/// Within this time a device finds out by which of two ways it is linked: until then one through a broker does not take a direct one's place.
+const CROSSING: Duration = Duration::from_secs(3);
 
 /// How long sessions may take to end when the program does.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
@@ -66,9 +69,59 @@ impl Ended {
     }
 }
 
-/// Serves every device that connects, until `shutdown`; then tells all of them.
+/// The ways by which devices come.
+#[derive(Debug)]
+pub struct Ways {
+    /// Directly.
+    pub listener: Listener,
+    /// Through a broker. While that cannot be used, nobody comes by it.
+    pub broker: Option<Arc<Mqtt>>,
+}
+
+/// A device that came by one of them.
+enum Came {
+    Directly(Box<Knock>),
+    ByBroker(mqtt::Knock),
+}
+
+impl Ways {
+    /// Waits for the next device; `None` at the end.
+    async fn accept(&self) -> Option<Came> {
+        let by_broker = async {
+            match &self.broker {
+                Some(broker) => broker.accept().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            knock = self.listener.accept() => knock.map(|knock| Came::Directly(Box::new(knock))),
+            knock = by_broker => knock.map(Came::ByBroker),
+        }
+    }
+
+    /// Tells everybody by either way that this is the end.
+    async fn shut(&self) {
+        let by_broker = async {
+            if let Some(broker) = &self.broker {
+                broker.shut(Close::ShuttingDown).await;
+            }
+        };
+        tokio::join!(self.listener.shut(Close::ShuttingDown), by_broker);
+    }
+}
+
+impl Came {
+    async fn welcome(self) -> Result<Link, LinkError> {
+        match self {
+            Self::Directly(knock) => knock.welcome().await,
+            Self::ByBroker(knock) => knock.welcome().await,
+        }
+    }
+}
+
+/// Serves every device that comes, until `shutdown`; then tells all of them.
 pub async fn serve(
-    listener: Listener,
+    ways: Ways,
     fleet: Arc<dyn Fleet>,
     trust: Arc<TrustList>,
     doors: Arc<Doors>,
@@ -78,21 +131,28 @@ pub async fn serve(
     let (links, relayed) = (Arc::new(Links::default()), Arc::new(Links::default()));
     let mut sessions = JoinSet::new();
     loop {
-        let knock = tokio::select! {
+        let came = tokio::select! {
             () = shutdown.cancelled() => break,
-            knock = listener.accept() => knock,
+            came = ways.accept() => came,
             // Reaping what has ended keeps the set as large as the number of live links.
             Some(_) = sessions.join_next(), if !sessions.is_empty() => continue,
         };
-        let Some(knock) = knock else { break };
+        let Some(came) = came else { break };
         let (fleet, trust, links) = (Arc::clone(&fleet), Arc::clone(&trust), Arc::clone(&links));
         let (doors, relayed, stop) = (Arc::clone(&doors), Arc::clone(&relayed), shutdown.clone());
         // Each part is boxed, and so is what goes from one to the next: ten thousand of them wait, and a task is as large as its largest part.
-        let welcoming = Box::pin(async move { knock.welcome().await.map(Box::new) });
+        let welcoming = Box::pin(async move { came.welcome().await.map(Box::new) });
+        let tag = ways.broker.as_ref().map(|broker| *broker.tag());
+        let own = move |key: &VerifyingKey| tag.map(|tag| Mailbox::of(&tag, key));
         sessions.spawn(async move {
             match welcoming.await {
                 Ok(link) if link.protocol() == Some(Protocol::Fleet) => {
                     Box::pin(relay(link, &doors, &relayed, &stop)).await;
+                }
+                // Whoever gives another's mailbox as its own would have us write there.
+                Ok(link) if link.mailbox().is_some_and(|mailbox| Some(mailbox) != own(link.peer())) => {
+                    warn!(device = %link.device(), "a device wrote from a mailbox that is not its own");
+                    link.finish(Close::NotTrusted).await;
                 }
                 Ok(link) => Box::pin(one(*link, &fleet, &trust, &links, clock)).await,
                 Err(error) => info!(reason = %error, "a peer was not let in"),
@@ -101,7 +161,7 @@ pub async fn serve(
     }
     // Sessions of the relay say good-bye by themselves.
     let _ = timeout(DRAIN_MAX, async { while relayed.any() && sessions.join_next().await.is_some() {} }).await;
-    listener.shut(Close::ShuttingDown).await;
+    ways.shut().await;
     let _ = timeout(DRAIN_MAX, async { while sessions.join_next().await.is_some() {} }).await;
 }
 
@@ -109,7 +169,9 @@ async fn relay(link: Box<Link>, doors: &Doors, links: &Links, stop: &Cancellatio
     let device = link.device();
     let span = info_span!("relay_for_device", %device);
     // A newer link of the same device ends this one.
-    let place = links.take(device, stop.child_token());
+    let Some(place) = links.take(device, link.is_by_broker(), stop.child_token()) else {
+        return link.finish(Close::Replaced).await;
+    };
     let entered = Box::pin(doors.enter(*link, place.token.clone())).instrument(span.clone()).await;
     if let Some(entered) = entered {
         talk(entered).instrument(span).await;
@@ -122,7 +184,9 @@ async fn one(mut link: Link, fleet: &Arc<dyn Fleet>, trust: &TrustList, links: &
     let span = info_span!("attend_device", %device);
     async {
         info!(version = link.version(), "a device is linked");
-        let place = links.take(device, CancellationToken::new());
+        let Some(place) = links.take(device, link.is_by_broker(), CancellationToken::new()) else {
+            return link.finish(Close::Replaced).await;
+        };
         let ended = tokio::select! {
             ended = attend(&mut link, device, fleet, trust, clock) => ended,
             () = place.token.cancelled() => {
@@ -194,7 +258,15 @@ struct Links(Mutex<Places>);
 #[derive(Debug, Default)]
 struct Places {
     given: u64,
-    newest: HashMap<DeviceId, (u64, CancellationToken)>,
+    newest: HashMap<DeviceId, Newest>,
+}
+
+#[derive(Debug)]
+struct Newest {
+    number: u64,
+    by_broker: bool,
+    since: Instant,
+    token: CancellationToken,
 }
 
 /// A device's place while its link lives.
@@ -205,15 +277,21 @@ struct Place {
 }
 
 impl Links {
-    /// Gives the place to a new link; an older one is told to go.
-    fn take(&self, device: DeviceId, token: CancellationToken) -> Place {
+    /// Gives the place to a new link; an older one is told to go. `None` when the device has just come directly, and by a broker besides: it
+    /// tries both, and keeps the direct link.
+    fn take(&self, device: DeviceId, by_broker: bool, token: CancellationToken) -> Option<Place> {
         let mut links = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = Instant::now();
+        let is_better = |older: &Newest| by_broker && !older.by_broker && since - older.since < CROSSING;
+        if links.newest.get(&device).is_some_and(is_better) {
+            return None;
+        }
         links.given += 1;
         let number = links.given;
-        if let Some((_, older)) = links.newest.insert(device, (number, token.clone())) {
-            older.cancel();
+        if let Some(older) = links.newest.insert(device, Newest { number, by_broker, since, token: token.clone() }) {
+            older.token.cancel();
         }
-        Place { device, number, token }
+        Some(Place { device, number, token })
     }
 
     /// Whether there is any.
@@ -224,7 +302,7 @@ impl Links {
     /// Frees the place, unless a newer link has it.
     fn leave(&self, place: &Place) {
         let mut links = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if links.newest.get(&place.device).is_some_and(|(number, _)| *number == place.number) {
+        if links.newest.get(&place.device).is_some_and(|newest| newest.number == place.number) {
             links.newest.remove(&place.device);
         }
     }
@@ -331,13 +409,26 @@ mod tests {
     fn the_newest_link_of_a_device_has_its_place() {
         let links = Links::default();
         let device = DeviceId::from_bytes([1; 16]);
-        let first = links.take(device, CancellationToken::new());
-        let second = links.take(device, CancellationToken::new());
+        let first = links.take(device, false, CancellationToken::new()).expect("the first");
+        let second = links.take(device, false, CancellationToken::new()).expect("the newest");
         assert!(first.token.is_cancelled() && !second.token.is_cancelled());
         links.leave(&first);
         assert_eq!(links.0.lock().expect("whole").newest.len(), 1, "an old link does not free the place of a new one");
         links.leave(&second);
         assert!(links.0.lock().expect("whole").newest.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_link_through_a_broker_takes_no_place_of_a_direct_one_that_came_just_now() {
+        let links = Links::default();
+        let device = DeviceId::from_bytes([1; 16]);
+        let take = |by_broker| links.take(device, by_broker, CancellationToken::new());
+        let by_broker = take(true).expect("the first");
+        let direct = take(false).expect("it is better");
+        assert!(by_broker.token.is_cancelled());
+        assert!(take(true).is_none() && !direct.token.is_cancelled());
+        tokio::time::advance(CROSSING).await;
+        assert!(take(true).is_some() && direct.token.is_cancelled(), "by now the device knows what it wants");
     }
 
     struct Bench {

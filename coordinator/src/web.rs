@@ -22,7 +22,16 @@ use axum::{
 
 use tokio::task::spawn_blocking;
 
-use crate::{fleet::Fleet, health, page::View, relay::Relay, sessions::Clock, trust::TrustList};
+use hearth_link::Mqtt;
+
+use crate::{
+    fleet::Fleet,
+    health,
+    page::{ByBroker, View},
+    relay::Relay,
+    sessions::Clock,
+    trust::TrustList,
+};
 
 /// What every answer is made from.
 #[derive(Clone)]
@@ -33,6 +42,8 @@ pub struct Answers {
     pub trust: Arc<TrustList>,
     /// The relay, when there is one.
     pub relay: Option<Arc<Relay>>,
+    /// The broker, when devices may come through one.
+    pub broker: Option<Arc<Mqtt>>,
     /// Tells the time.
     pub clock: Clock,
 }
@@ -109,8 +120,10 @@ impl Answers {
         // A device of a fleet that is served may report and need not; one that the operator named is missed.
         trusted.retain(|device, _| self.trust.names(device) || kept.iter().any(|node| node.device == *device));
         let nodes = health::seen(now, &trusted, kept);
-        let notices = [self.fleet.notices(), notices].concat();
-        View { now, problems: health::problems(now, &nodes, &notices), nodes, relayed }
+        let broker = self.broker.as_deref().map(ByBroker::of);
+        let unusable = broker.as_ref().and_then(ByBroker::problem);
+        let notices = [self.fleet.notices(), notices, unusable.into_iter().collect()].concat();
+        View { now, problems: health::problems(now, &nodes, &notices), nodes, relayed, broker }
     }
 }
 
@@ -332,7 +345,7 @@ mod tests {
         let mut node = node(1, at(1000));
         node.device = key.device();
         let trust = Arc::new(TrustList::new(vec![key.public()], None).expect("no file"));
-        Answers { fleet: Arc::new(Fixed { failing, node }), trust, relay: None, clock: || at(1012) }
+        Answers { fleet: Arc::new(Fixed { failing, node }), trust, relay: None, broker: None, clock: || at(1012) }
     }
 
     fn to(path: &str) -> Request {

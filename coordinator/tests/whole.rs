@@ -1,11 +1,18 @@
 //! The whole coordinator on loopback: real links, a real store, the real program.
 #![forbid(unsafe_code)]
 
+#[path = "whole/broker.rs"]
+mod broker;
+#[expect(dead_code, reason = "the tests of links need more of it")]
+#[path = "../../link/tests/conformance/mosquitto.rs"]
+mod mosquitto;
+
 use std::{
     io::{BufRead, BufReader, Read},
     net::{Ipv4Addr, SocketAddr},
     path::Path,
     process::{Child, Command, Stdio},
+    time::Duration,
 };
 
 use hearth_coordinator::{Options, Ready, Trouble, serve};
@@ -204,6 +211,17 @@ impl Running {
         body(&self.get("/v1/nodes", "localhost").await)
     }
 
+    /// Looks until the page shows this.
+    async fn until(&self, wanted: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
+        loop {
+            let shown = self.nodes().await;
+            if wanted(&shown) {
+                return shown;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     async fn end(self) {
         self.shutdown.cancel();
         self.task.await.expect("no panic").expect("a good end");
@@ -217,11 +235,17 @@ struct Program {
 
 impl Program {
     fn start(data: &Path) -> Self {
+        Self::start_with(data, &[], None)
+    }
+
+    fn start_with(data: &Path, arguments: &[&str], credentials: Option<&Path>) -> Self {
         let mut child = Command::new(PROGRAM)
+            .envs(credentials.map(|folder| ("CREDENTIALS_DIRECTORY", folder)))
             .args(["serve", "--quic", "127.0.0.1:0", "--http", "127.0.0.1:0"])
             .args(["--trust", &key_text(&device().public())])
             .arg("--data")
             .arg(data)
+            .args(arguments)
             .env_remove("HEARTH_LOG")
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -251,6 +275,7 @@ fn options(data: &Path) -> Options {
     Options {
         data: data.to_owned(),
         quic: any,
+        broker: None,
         http: any,
         trusted: vec![device().public()],
         trust_file: None,

@@ -14,7 +14,9 @@ use hearth_core::{
     sync::Grown,
 };
 use hearth_link::{
-    Close, Link, LinkError, Receiving, Sending, VerifyingKey, recovering,
+    Close, Link, LinkError, Receiving, Sending, VerifyingKey,
+    mqtt::Mailbox,
+    recovering,
     session::{self, Budget, Ended, MESSAGE_TIME, Progress, Session, letters},
 };
 use tokio::{
@@ -51,6 +53,8 @@ enum NotLetIn {
     Silent,
     #[error("it showed something else than its fleet")]
     OutOfPlace,
+    #[error("it wrote through the broker from a mailbox that is not its own in this fleet")]
+    Mailbox,
     #[error(transparent)]
     Link(#[from] LinkError),
     #[error(transparent)]
@@ -65,7 +69,7 @@ impl NotLetIn {
             Self::OutOfPlace => Close::Garbage,
             Self::Link(_) => Close::Done,
             Self::Fleet(NotServed::Engine(_) | NotServed::Chain(_)) => Close::CannotKeep,
-            Self::Fleet(_) => Close::NotTrusted,
+            Self::Mailbox | Self::Fleet(_) => Close::NotTrusted,
         }
     }
 }
@@ -100,7 +104,7 @@ impl Doors {
 
     /// Lets in whoever is at the other end, if it belongs to a fleet that is served; `stop` ends it.
     pub async fn enter(&self, link: Link, stop: CancellationToken) -> Option<Box<Entered>> {
-        let (peer, key) = (link.device(), *link.peer());
+        let (peer, key, mailbox) = (link.device(), *link.peer(), link.mailbox());
         let (mut sending, mut receiving) = letters(link);
         if let Some(fleet) = self.relay.fleet_of_sheet(&peer) {
             tokio::select! {
@@ -116,6 +120,13 @@ impl Doors {
             }
             entered = self.find_fleet(&mut sending, &mut receiving, &key) => entered,
         };
+        // Only now it is known which mailbox should be its own.
+        let entered = entered.and_then(|(hosted, first)| {
+            match mailbox.is_none_or(|mailbox| mailbox == Mailbox::of(&hosted.id().tag(), &key)) {
+                true => Ok((hosted, first)),
+                false => Err(NotLetIn::Mailbox),
+            }
+        });
         let (hosted, first) = match entered {
             Ok(entered) => entered,
             Err(reason) => {
