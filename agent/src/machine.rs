@@ -253,7 +253,7 @@ impl AtWork {
                 .map_err(|error| Failure::new(FailureKind::Failed, format!("the system gives no thread: {error}")))?
         };
         let (standing, standing_seen) = tokio::sync::watch::channel(Standing::default());
-        let mut fleet: Vec<_> = begin_reports(&config, &node, standing, &stop)?.into_iter().collect();
+        let mut fleet: Vec<_> = begin_reports(&config, &node, broker.clone(), standing, &stop)?.into_iter().collect();
         let reports = !fleet.is_empty();
         let peers = Peers::new(node.shared());
         let permit = permit_members(&node);
@@ -292,6 +292,7 @@ fn allowed(address: &str) -> Option<Allowed> {
 fn begin_reports(
     config: &Config,
     node: &Arc<Node>,
+    broker: Option<hearth_link::Broker>,
     standing: tokio::sync::watch::Sender<Standing>,
     stop: &CancellationToken,
 ) -> Result<Option<tokio::task::JoinHandle<()>>, Failure> {
@@ -314,6 +315,7 @@ fn begin_reports(
         identity: hearth_link::identity::Identity::from_seed(&node.identity().signing.to_bytes()),
         every: config.coordinator.report_every.duration(),
         permit_egress: Box::new(move || gate.permit(&host, port, purpose)),
+        broker,
         doing: Box::new(move || {
             let status = doing.upgrade().and_then(|node| node.status().ok());
             let nothing = Doing { counters: Counters { items: 0, chunks: 0, jobs_pending: 0 }, capture: Capture::Idle };
@@ -415,7 +417,9 @@ impl AtWorkAnswers {
     fn fleet(&self) -> Result<Value, Failure> {
         let node = self.local.node()?;
         let link = |device: &hearth_core::DeviceId| match self.peers.standing(device) {
-            peers::Standing::Linked(since, behind) => Link::Linked { since, behind },
+            peers::Standing::Linked { since, behind, by_broker } => {
+                Link::Linked { since, behind, through_broker: by_broker }
+            }
             peers::Standing::Waiting(reason, retry_at) => Link::Waiting { reason, retry_at },
             peers::Standing::Unheard => Link::None,
         };

@@ -309,6 +309,9 @@ pub enum Link {
         since: Moment,
         /// How many segments of what is here it is not known to have; absent until it has said what it has.
         behind: Option<u64>,
+        /// Whether an MQTT broker stands between.
+        #[serde(default)]
+        through_broker: bool,
     },
     /// It is not, and is tried again.
     Waiting {

@@ -98,7 +98,7 @@ fn fleet(order: &fleet::Order) -> Value {
     let devices = vec![
         member(9, "nas", "member", fleet::Link::None),
         member(1, "desktop", "member", waiting),
-        member(2, "laptop", "member", fleet::Link::Linked { since, behind: Some(12) }),
+        member(2, "laptop", "member", fleet::Link::Linked { since, behind: Some(12), through_broker: false }),
         member(3, "old phone", "revoked", fleet::Link::None),
     ];
     let about = fleet::About {
@@ -132,7 +132,7 @@ fn fleet(order: &fleet::Order) -> Value {
                 id: DeviceId::from_bytes([7; 16]),
                 address: "relay.example.net:7843".into(),
                 key: "5e".repeat(32),
-                link: fleet::Link::Linked { since, behind: Some(0) },
+                link: fleet::Link::Linked { since, behind: Some(0), through_broker: true },
                 signed_at: Some(since),
                 unsigned: 0,
             },

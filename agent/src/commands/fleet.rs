@@ -524,8 +524,9 @@ fn row(shell: &Shell<'_>, device: &Member) -> Vec<String> {
 fn standing(shell: &Shell<'_>, link: &Link) -> String {
     let (now, zone) = (shell.world.now, &shell.world.zone);
     match link {
-        Link::Linked { since, behind } => {
-            let since = when::clock(*since, now, zone);
+        Link::Linked { since, behind, through_broker } => {
+            let way = if *through_broker { " through the broker" } else { "" };
+            let since = format!("{}{way}", when::clock(*since, now, zone));
             match behind {
                 Some(0) => format!("up to date, linked since {since}"),
                 Some(n) => format!("{} behind, linked since {since}", count(*n, "segment", "segments")),

@@ -145,7 +145,7 @@ settings! {
         /// Find the others on the local network, and be found there (mDNS; no names are shown).
         lan: bool = true, shown "true or false";
     }
-    /// An MQTT broker through which nodes of the fleet meet that cannot reach each other otherwise. It sees sizes and times, nothing else.
+    /// An MQTT broker by which nodes, relays and the coordinator are reached where nothing else leads there. It sees sizes and times, nothing else.
     broker: Broker {
         /// Where it is; none is used when not set.
         address: Option<HostPort> = None, shown "host and port";

@@ -1,13 +1,13 @@
-//! The MQTT broker of the configuration: where it is, how it is recognised, with which password.
+//! The MQTT broker of the configuration, and how a way through it goes beside the direct one.
 
-use std::{fs::File, io::Read, os::unix::fs::PermissionsExt, path::Path, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use hearth_core::egress::{Allowed, Purpose};
 use hearth_link::{
     Broker,
-    mqtt::{Permit, Secret, Tls, Version},
+    mqtt::{Permit, Protection, Settings, Unfit, Version},
 };
-use zeroize::Zeroizing;
+use tokio::time::{sleep, timeout};
 
 use crate::{
     ask::{Failure, FailureKind},
@@ -20,63 +20,128 @@ use crate::{
 pub(crate) fn named_in(config: &Config, node: &Arc<Node>) -> Result<Option<Broker>, Failure> {
     let settings = &config.broker;
     let Some(address) = &settings.address else { return Ok(None) };
-    let wrong = |message: String| Failure::new(FailureKind::Usage, message);
-    let tls = match (settings.tls, &settings.ca) {
-        (BrokerTls::System, None) => Tls::Roots,
-        (BrokerTls::None, None) => Tls::Plain,
-        (BrokerTls::File, Some(ca)) => Tls::CaFile(ca.as_path().to_owned()),
-        (BrokerTls::File, None) => {
-            return Err(wrong(
-                "`broker.tls` is `file` but `broker.ca` names none; name the file with its certificates".into(),
-            ));
-        }
-        (BrokerTls::System | BrokerTls::None, Some(_)) => {
-            return Err(wrong(
-                "`broker.ca` counts only when `broker.tls` is `file`; set it so, or leave `ca` out".into(),
-            ));
-        }
-    };
-    let user = match (&settings.user, &settings.password_file) {
-        (None, None) => None,
-        (Some(user), None) => Some((user.as_str().to_owned(), Secret::new(""))),
-        (Some(user), Some(file)) => Some((user.as_str().to_owned(), password_in(file.as_path())?)),
-        (None, Some(_)) => {
-            return Err(wrong("`broker.password-file` is set but `broker.user` is not; set both".into()));
-        }
-    };
-    let version = match settings.mqtt {
-        MqttVersion::V311 => Version::V3,
-        MqttVersion::V5 => Version::V5,
+    let settings = Settings {
+        address: address.to_string(),
+        protection: match settings.tls {
+            BrokerTls::System => Protection::System,
+            BrokerTls::File => Protection::File,
+            BrokerTls::None => Protection::None,
+        },
+        ca: settings.ca.as_ref().map(|ca| ca.as_path().to_owned()),
+        user: settings.user.as_ref().map(|user| user.as_str().to_owned()),
+        password_file: settings.password_file.as_ref().map(|file| file.as_path().to_owned()),
+        version: match settings.mqtt {
+            MqttVersion::V311 => Version::V3,
+            MqttVersion::V5 => Version::V5,
+        },
     };
     let (host, port, purpose) = (address.host().to_owned(), address.port(), Purpose::Broker);
     let gate = EgressGate::new(vec![Allowed { host, port, purpose }], Arc::clone(node));
-    let mut broker = Broker::at(&address.to_string(), tls).map_err(|error| wrong(error.to_string()))?;
-    broker.user = user;
-    broker.version = version;
+    let unfit = |error: Unfit| Failure::new(FailureKind::Usage, format!("`broker`: {error}"));
+    let mut broker = settings.broker().map_err(unfit)?;
     broker.permit = Permit::by(move |host, port| gate.permit(host, port, purpose));
     Ok(Some(broker))
 }
 
-/// A password is never longer, in bytes; that is what MQTT takes.
-const PASSWORD_MAX: u64 = 65_535;
+/// So long a direct call is ahead of one through a broker.
+const HEAD_START: Duration = Duration::from_secs(1);
+/// Behind a link through a broker, a direct one is tried this often.
+pub(super) const DIRECT_AGAIN: Duration = Duration::from_secs(5 * 60);
 
-/// Reads a password from a file that only its owner may read; a line's end behind it does not count.
-fn password_in(path: &Path) -> Result<Secret, Failure> {
-    let failed =
-        |said: String| Failure::new(FailureKind::Usage, format!("`broker.password-file`: {} {said}", path.display()));
-    let file = File::open(path).map_err(|error| failed(format!("cannot be read: {error}")))?;
-    let meta = file.metadata().map_err(|error| failed(format!("cannot be read: {error}")))?;
-    if meta.permissions().mode() & 0o077 != 0 {
-        return Err(failed(
-            "can be read by others; `chmod 600` it, and change the password if somebody may have seen it".into(),
-        ));
+/// Why neither of two ways could be gone.
+#[derive(Debug, thiserror::Error)]
+pub struct Neither<E> {
+    direct: E,
+    through: E,
+}
+
+impl<E: fmt::Display> fmt::Display for Neither<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; through the broker: {}", self.direct, self.through)
     }
-    let mut text = Zeroizing::new(String::new());
-    let read = file.take(PASSWORD_MAX + 1).read_to_string(&mut text);
-    read.map_err(|error| failed(format!("is not text: {error}")))?;
-    let password = text.trim_end_matches(['\r', '\n']);
-    if password.is_empty() || password.len() as u64 > PASSWORD_MAX {
-        return Err(failed("holds no password that a broker takes; write it there, alone".into()));
+}
+
+/// Goes the direct way, or the one through a broker where that fails. A direct link is better, so it has a start; one that does not come is
+/// not waited for.
+pub(super) fn direct_first<T, E>(
+    direct: impl Future<Output = Result<T, E>>,
+    through: impl Future<Output = Result<T, E>>,
+) -> impl Future<Output = Result<T, Neither<E>>> {
+    let (mut direct, mut through) = (Box::pin(direct), Box::pin(through));
+    async move {
+        let failed = match timeout(HEAD_START, &mut direct).await {
+            Ok(Ok(link)) => return Ok(link),
+            Ok(Err(error)) => Some(error),
+            Err(_) => None,
+        };
+        if let Some(direct) = failed {
+            return through.await.map_err(|through| Neither { direct, through });
+        }
+        tokio::select! {
+            linked = &mut direct => match linked {
+                Ok(link) => Ok(link),
+                Err(direct) => through.await.map_err(|through| Neither { direct, through }),
+            },
+            linked = &mut through => match linked {
+                Ok(link) => Ok(link),
+                Err(through) => direct.await.map_err(|direct| Neither { direct, through }),
+            },
+        }
     }
-    Ok(Secret::new(password))
+}
+
+/// Tries the direct way again and again, behind a link through a broker, until it can be gone.
+pub(super) async fn until_direct<T, E, F: Future<Output = Result<T, E>>>(mut direct: impl FnMut() -> F) -> T {
+    loop {
+        sleep(DIRECT_AGAIN).await;
+        if let Ok(link) = Box::pin(direct()).await {
+            return link;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn behind_a_broker_the_direct_way_is_tried_each_five_minutes_until_it_can_be_gone() {
+        let (begun, mut tries) = (Instant::now(), 0);
+        let link = until_direct(|| {
+            tries += 1;
+            std::future::ready(if tries < 3 { Err("shut") } else { Ok("direct") })
+        });
+        assert_eq!((link.await, begun.elapsed()), ("direct", 3 * DIRECT_AGAIN));
+    }
+
+    /// What comes after so many milliseconds.
+    async fn after(millis: u64, comes: Result<&'static str, &'static str>) -> Result<&'static str, &'static str> {
+        sleep(Duration::from_millis(millis)).await;
+        comes
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_direct_way_is_gone_when_it_can_be_and_the_other_when_it_cannot() {
+        let (direct, through) = (Ok("direct"), Ok("through"));
+        for (case, (direct_after, direct), (through_after, through), expected) in [
+            ("both at once", (900, direct), (0, through), Ok("direct")),
+            ("the direct one hangs", (60_000, direct), (300, through), Ok("through")),
+            ("it comes while the other is tried", (1_200, direct), (300, through), Ok("direct")),
+            ("it fails at once", (10, Err("shut")), (300, through), Ok("through")),
+            ("it fails while the other is tried", (1_200, Err("shut")), (900, through), Ok("through")),
+            ("only it comes", (5_000, direct), (300, Err("gone")), Ok("direct")),
+            ("neither", (5_000, Err("shut")), (300, Err("gone")), Err("shut; through the broker: gone")),
+            (
+                "neither, the other way round",
+                (10, Err("shut")),
+                (300, Err("gone")),
+                Err("shut; through the broker: gone"),
+            ),
+        ] {
+            let gone = direct_first(after(direct_after, direct), after(through_after, through)).await;
+            assert_eq!(gone.map_err(|error| error.to_string()), expected.map_err(str::to_owned), "{case}");
+        }
+    }
 }

@@ -16,6 +16,7 @@ pub(crate) mod waking;
 use std::{
     fmt,
     net::SocketAddr,
+    sync::{Arc, Mutex},
     time::{Duration, SystemTime},
 };
 
@@ -23,7 +24,10 @@ use hearth_core::{
     Moment,
     status::{Capture, Counters, Letter, NotALetter, StatusReport},
 };
-use hearth_link::{Close, Connector, Identity, Limits, LinkError, Pipe, VerifyingKey};
+use hearth_link::{
+    Broker, Close, Connector, Identity, Limits, Link, LinkError, Mqtt, Pipe, Protocol, Trust, VerifyingKey,
+    mqtt::tag_of_coordinator,
+};
 use tokio::{
     sync::watch,
     time::{Instant, sleep, sleep_until, timeout},
@@ -31,6 +35,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, info, info_span, warn};
 
+use crate::node::lock;
+use broker::{Neither, direct_first, until_direct};
 pub use sampler::Sampler;
 
 /// What the daemon is busy with, as far as the fleet may know.
@@ -49,6 +55,8 @@ pub type PermitEgress = Box<dyn Fn() -> Result<(), String> + Send + Sync>;
 pub struct FleetConfig {
     /// Where the coordinator listens, as `host:port`; a name is looked up anew at each attempt.
     pub coordinator: String,
+    /// The broker through which the coordinator is reached that cannot be reached directly.
+    pub broker: Option<Broker>,
     /// The coordinator's public key, pinned.
     pub coordinator_key: VerifyingKey,
     /// This device's own key.
@@ -63,6 +71,12 @@ pub struct FleetConfig {
     pub standing: watch::Sender<Standing>,
     /// Ends [`run`].
     pub shutdown: CancellationToken,
+}
+
+impl FleetConfig {
+    fn own(&self) -> Identity {
+        Identity::from_seed(&self.identity.signing_key().to_bytes())
+    }
 }
 
 /// Reports are never sent more often than this.
@@ -81,6 +95,8 @@ pub enum Standing {
     Linked {
         /// When the last one was kept, by this device's clock.
         kept_at: Moment,
+        /// Whether an MQTT broker stands between.
+        by_broker: bool,
     },
     /// There is no link.
     Waiting {
@@ -95,7 +111,8 @@ impl fmt::Display for Standing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Connecting => f.write_str("connecting to the coordinator"),
-            Self::Linked { .. } => f.write_str("linked to the coordinator"),
+            Self::Linked { by_broker: false, .. } => f.write_str("linked to the coordinator"),
+            Self::Linked { by_broker: true, .. } => f.write_str("linked to the coordinator through the broker"),
             Self::Waiting { reason, .. } => f.write_str(reason),
         }
     }
@@ -119,6 +136,9 @@ pub enum Parting {
     /// A letter came that nobody had asked for.
     #[error("the coordinator sent something that was not asked for; are both programs of the same release?")]
     Unasked,
+    /// Neither way to it could be gone.
+    #[error(transparent)]
+    Neither(Box<Neither<Self>>),
     /// A report was not confirmed.
     #[error("the coordinator did not confirm a report in time; is its disk full or its machine overloaded?")]
     NoReceipt,
@@ -126,15 +146,14 @@ pub enum Parting {
 
 /// Reports to the coordinator until `shutdown` is cancelled. Every failure is a reason in `standing`, a line in the log, and another try.
 pub async fn run(config: FleetConfig) {
-    let FleetConfig { coordinator, coordinator_key, identity, every, permit_egress, doing, standing, shutdown } =
-        config;
-    let every = every.max(EVERY_MIN);
-    let connector = Connector::new(identity, coordinator_key, Limits::default());
+    let FleetConfig { every, doing, standing, shutdown, .. } = &config;
+    let every = (*every).max(EVERY_MIN);
+    let ways = Ways::new(&config);
     let mut sampler = Sampler::new();
     let mut failures = 0;
     loop {
-        let speaker = Speaker { every, doing: &*doing, standing: &standing, failures: &mut failures };
-        let attempt = attempt(&connector, &coordinator, &permit_egress, &mut sampler, speaker, &shutdown);
+        let mut speaker = Speaker { every, doing: &**doing, standing, failures: &mut failures, by_broker: false };
+        let attempt = attempt(&ways, &mut sampler, &mut speaker, shutdown);
         let Some(parting) = attempt.instrument(info_span!("report_status")).await else { return };
         let wait = backoff(failures, entropy());
         failures = failures.saturating_add(1);
@@ -172,34 +191,78 @@ struct Speaker<'a> {
     doing: &'a (dyn Fn() -> Doing + Send + Sync),
     standing: &'a watch::Sender<Standing>,
     failures: &'a mut u32,
+    /// Whether a broker stands between.
+    by_broker: bool,
 }
 
-/// Opens a link and uses it until it ends; `None` when that was at our own wish.
+/// The ways to the coordinator.
+struct Ways<'a> {
+    config: &'a FleetConfig,
+    connector: Connector,
+    /// What is used of the broker while there is no direct link.
+    mqtt: Mutex<Option<Arc<Mqtt>>>,
+}
+
+impl<'a> Ways<'a> {
+    fn new(config: &'a FleetConfig) -> Self {
+        let connector = Connector::new(config.own(), config.coordinator_key, Limits::default());
+        Self { config, connector, mqtt: Mutex::default() }
+    }
+
+    async fn directly(&self) -> Result<Link, Parting> {
+        let address = &self.config.coordinator;
+        (self.config.permit_egress)().map_err(Parting::NotPermitted)?;
+        let at = address_of(address).await.ok_or_else(|| Parting::NoAddress(address.clone()))?;
+        Ok(self.connector.connect(at).await?)
+    }
+
+    async fn through(&self, broker: &Broker) -> Result<Link, Parting> {
+        let key = self.config.coordinator_key;
+        let open = || {
+            let tag = tag_of_coordinator(&key);
+            Arc::new(Mqtt::open(broker.clone(), self.config.own(), Trust::only([]), tag, Limits::default()))
+        };
+        let mqtt = Arc::clone(lock(&self.mqtt).get_or_insert_with(open));
+        Ok(mqtt.call(&key, Protocol::Report).await?)
+    }
+
+    /// Opens a link, a direct one if that can be had.
+    async fn open(&self) -> Result<Link, Parting> {
+        let Some(broker) = &self.config.broker else { return self.directly().await };
+        let opened = direct_first(self.directly(), self.through(broker)).await;
+        let link = opened.map_err(|ways| Parting::Neither(Box::new(ways)))?;
+        if !link.is_by_broker() {
+            lock(&self.mqtt).take();
+        }
+        Ok(link)
+    }
+}
+
+/// Opens a link and uses it, and a better one in its place, until that ends; `None` when that was at our own wish.
 async fn attempt(
-    connector: &Connector,
-    coordinator: &str,
-    permit: &PermitEgress,
+    ways: &Ways<'_>,
     sampler: &mut Sampler,
-    speaker: Speaker<'_>,
+    speaker: &mut Speaker<'_>,
     shutdown: &CancellationToken,
 ) -> Option<Parting> {
-    let opening = async {
-        permit().map_err(Parting::NotPermitted)?;
-        let address = address_of(coordinator).await.ok_or_else(|| Parting::NoAddress(coordinator.to_owned()))?;
-        Ok::<_, Parting>(connector.connect(address).await?)
-    };
     let opened = tokio::select! {
         () = shutdown.cancelled() => return None,
-        opened = opening => opened,
+        opened = ways.open() => opened,
     };
     let mut link = match opened {
         Ok(link) => link,
         Err(parting) => return Some(parting),
     };
-    info!(version = link.version(), "linked to the coordinator");
-    let parting = tokio::select! {
-        () = shutdown.cancelled() => None,
-        parting = converse(&mut link, sampler, speaker) => Some(parting),
+    let parting = loop {
+        speaker.by_broker = link.is_by_broker();
+        info!(version = link.version(), by_broker = speaker.by_broker, "linked to the coordinator");
+        let better = tokio::select! {
+            () = shutdown.cancelled() => break None,
+            parting = converse(&mut link, sampler, speaker) => break Some(parting),
+            better = until_direct(|| ways.directly()), if link.is_by_broker() => better,
+        };
+        std::mem::replace(&mut link, better).finish(Close::Done).await;
+        lock(&ways.mqtt).take();
     };
     let reason = match parting {
         Some(Parting::Letter(_) | Parting::Unasked) => Close::Garbage,
@@ -218,7 +281,7 @@ async fn address_of(coordinator: &str) -> Option<SocketAddr> {
 }
 
 /// Sends a report, has it confirmed, waits, and so on; returns when that is no longer possible.
-async fn converse(pipe: &mut impl Pipe, sampler: &mut Sampler, speaker: Speaker<'_>) -> Parting {
+async fn converse(pipe: &mut impl Pipe, sampler: &mut Sampler, speaker: &mut Speaker<'_>) -> Parting {
     loop {
         let next = Instant::now() + speaker.every;
         let report = sampler.sample((speaker.doing)(), speaker.every, now()).await;
@@ -228,7 +291,7 @@ async fn converse(pipe: &mut impl Pipe, sampler: &mut Sampler, speaker: Speaker<
             Err(_) => return Parting::NoReceipt,
         }
         *speaker.failures = 0;
-        speaker.standing.send_replace(Standing::Linked { kept_at: now() });
+        speaker.standing.send_replace(Standing::Linked { kept_at: now(), by_broker: speaker.by_broker });
         // Listening meanwhile is how a link that ends is noticed before the next report is due.
         tokio::select! {
             () = sleep_until(next) => {}
@@ -264,14 +327,11 @@ fn entropy() -> u32 {
 mod tests {
     use std::{
         net::{Ipv4Addr, UdpSocket},
-        sync::{
-            Arc,
-            atomic::{AtomicU32, Ordering},
-        },
+        sync::atomic::{AtomicU32, Ordering},
     };
 
     use hearth_core::status::Receipt;
-    use hearth_link::{Listener, Protocol, Trust, memory};
+    use hearth_link::{Listener, memory};
     use proptest::prelude::*;
 
     use super::*;
@@ -281,7 +341,13 @@ mod tests {
         let (mut device, mut coordinator) = memory::pair(Limits::default()).await.expect("both greet");
         let (standing, seen) = watch::channel(Standing::Connecting);
         let (mut sampler, mut failures) = (Sampler::new(), 7);
-        let speaker = Speaker { every: EVERY_DEFAULT, doing: &doing, standing: &standing, failures: &mut failures };
+        let mut speaker = Speaker {
+            every: EVERY_DEFAULT,
+            doing: &doing,
+            standing: &standing,
+            failures: &mut failures,
+            by_broker: false,
+        };
         let (mut reports, mut times) = (Vec::new(), Vec::new());
         let reading = async {
             for _ in 0..3 {
@@ -292,7 +358,7 @@ mod tests {
             }
             coordinator.close(Close::ShuttingDown);
         };
-        let (parting, ()) = tokio::join!(converse(&mut device, &mut sampler, speaker), reading);
+        let (parting, ()) = tokio::join!(converse(&mut device, &mut sampler, &mut speaker), reading);
         assert!(matches!(parting, Parting::Link(LinkError::Closed(Close::ShuttingDown))), "{parting:?}");
         assert!(matches!(*seen.borrow(), Standing::Linked { .. }));
         assert_eq!(failures, 0);
@@ -314,14 +380,20 @@ mod tests {
             let (mut device, mut coordinator) = memory::pair(Limits::default()).await.expect("both greet");
             let (standing, _seen) = watch::channel(Standing::Connecting);
             let (mut sampler, mut failures) = (Sampler::new(), 0);
-            let speaker = Speaker { every: EVERY_DEFAULT, doing: &doing, standing: &standing, failures: &mut failures };
+            let mut speaker = Speaker {
+                every: EVERY_DEFAULT,
+                doing: &doing,
+                standing: &standing,
+                failures: &mut failures,
+                by_broker: false,
+            };
             let answering = async {
                 report(&mut coordinator).await;
                 if let Some(answer) = &answer {
                     coordinator.send(answer).await.expect("sent");
                 }
             };
-            let (parting, ()) = tokio::join!(converse(&mut device, &mut sampler, speaker), answering);
+            let (parting, ()) = tokio::join!(converse(&mut device, &mut sampler, &mut speaker), answering);
             assert!(parting.to_string().contains(expected), "{case}: {parting}");
         }
     }
@@ -450,6 +522,7 @@ mod tests {
                 identity: identity(2),
                 every: Duration::from_secs(600),
                 permit_egress: Box::new(|| Ok(())),
+                broker: None,
                 doing: Box::new(doing),
                 standing,
                 shutdown: CancellationToken::new(),

@@ -3,6 +3,8 @@
 //! [`run`] listens once the node is in a fleet, links to every member whose address is known, and keeps one [`session`] with each. A
 //! stranger gets a word in only while a join code is open, and then only the request that proves it knows the code.
 
+mod at_broker;
+
 use std::{
     collections::{BTreeMap, HashSet},
     net::{IpAddr, SocketAddr},
@@ -34,6 +36,7 @@ use tracing::{debug, info, warn};
 use super::{
     address_of, backoff,
     beacon::Beacon,
+    broker::{DIRECT_AGAIN, direct_first},
     entropy,
     joining::{Invited, JOINING},
 };
@@ -41,10 +44,6 @@ use crate::node::{Shared, lock, name_of, now};
 
 /// Two nodes that dial each other at once agree within this time on which of the two links stays.
 const CROSSING: Duration = Duration::from_secs(3);
-/// So long a direct call is ahead of one through a broker.
-const HEAD_START: Duration = Duration::from_secs(1);
-/// Behind a link through a broker, a direct one is tried this often.
-const DIRECT_AGAIN: Duration = Duration::from_secs(5 * 60);
 /// A port that is taken is tried again after this.
 const BIND_AGAIN: Duration = Duration::from_secs(30);
 /// At least so often is looked at what is due.
@@ -133,13 +132,21 @@ struct Callee {
     address: Option<String>,
     /// Whether the broker may be tried, too.
     through_broker: bool,
+    is_relay: bool,
 }
 
 /// How it stands with another node, for people.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Standing {
-    /// Linked since then; how many segments it is not known to have, once it has greeted.
-    Linked(Moment, Option<u64>),
+    /// It is linked.
+    Linked {
+        /// Since then.
+        since: Moment,
+        /// How many segments it is not known to have, once it has greeted.
+        behind: Option<u64>,
+        /// Whether a broker stands between.
+        by_broker: bool,
+    },
     /// Not linked, and why; tried again then.
     Waiting(String, Moment),
     /// Nothing is known of where it is.
@@ -203,7 +210,8 @@ impl Peers {
         match lock(&self.known).get(device) {
             Some(Known { linked: Some(linked), .. }) => {
                 let waiting = linked.progress.waiting.load(Ordering::Relaxed);
-                Standing::Linked(linked.since, (waiting != u64::MAX).then_some(waiting))
+                let behind = (waiting != u64::MAX).then_some(waiting);
+                Standing::Linked { since: linked.since, behind, by_broker: linked.by_broker }
             }
             Some(Known { waiting: Some((reason, at)), .. }) => Standing::Waiting(reason.clone(), *at),
             _ => Standing::Unheard,
@@ -243,10 +251,10 @@ impl Peers {
         let (at, mut due, mut next) = (now(), Vec::new(), None::<Moment>);
         let mut known = lock(&self.known);
         let members = membership.fleet.members(at).filter(|(device, _)| *device != self.me());
-        let members = members.map(|(device, member)| (member.key, membership.addresses.get(&device), true));
-        let relays = membership.fleet.relays().map(|relay| (relay.key, Some(&relay.address), false));
+        let members = members.map(|(device, member)| (member.key, membership.addresses.get(&device), false));
+        let relays = membership.fleet.relays().map(|relay| (relay.key, Some(&relay.address), true));
         let has_broker = lock(&self.broker).is_some();
-        for (key, address, is_member) in members.chain(relays) {
+        for (key, address, is_relay) in members.chain(relays) {
             if address.is_none() && !has_broker {
                 continue;
             }
@@ -257,7 +265,7 @@ impl Peers {
                 if linked.direct_at <= at && !known.dialing {
                     linked.direct_at = at + DIRECT_AGAIN;
                     known.dialing = true;
-                    due.push(Callee { device, key, address: address.cloned(), through_broker: false });
+                    due.push(Callee { device, key, address: address.cloned(), through_broker: false, is_relay });
                 }
                 next = Some(next.map_or(linked.direct_at, |next: Moment| next.min(linked.direct_at)));
                 continue;
@@ -269,7 +277,7 @@ impl Peers {
                 Some((_, again)) if *again > at => next = Some(next.map_or(*again, |next| next.min(*again))),
                 _ => {
                     known.dialing = true;
-                    due.push(Callee { device, key, address: address.cloned(), through_broker: is_member });
+                    due.push(Callee { device, key, address: address.cloned(), through_broker: true, is_relay });
                 }
             }
         }
@@ -450,31 +458,9 @@ impl Peers {
                     None => Err("its address is not known".into()),
                 }
             };
-            let broker =
-                lock(&self.broker).as_ref().filter(|_| callee.through_broker).map(|(_, mqtt)| Arc::clone(mqtt));
-            let Some(broker) = broker else { return direct.await };
-            tokio::pin!(direct);
-            // A direct link is better, so it has a start; one that does not come is not waited for.
-            let failed = match tokio::time::timeout(HEAD_START, &mut direct).await {
-                Ok(Ok(link)) => return Ok(link),
-                Ok(Err(reason)) => Some(reason),
-                Err(_) => None,
-            };
-            let through = broker.connect(&callee.key);
-            tokio::pin!(through);
-            let in_words = |error| format!("through the broker: {}", why(&Ended::Link(error)));
-            match failed {
-                Some(reason) => through.await.map_err(|error| format!("{reason}; {}", in_words(error))),
-                None => tokio::select! {
-                    linked = &mut direct => match linked {
-                        Ok(link) => Ok(link),
-                        Err(reason) => through.await.map_err(|error| format!("{reason}; {}", in_words(error))),
-                    },
-                    linked = &mut through => match linked {
-                        Ok(link) => Ok(link),
-                        Err(error) => direct.await.map_err(|reason| format!("{reason}; {}", in_words(error))),
-                    },
-                },
+            match self.through_broker(&callee) {
+                Some(through) => direct_first(direct, through).await.map_err(|ways| ways.to_string()),
+                None => direct.await,
             }
         };
         let connected: Result<Link, String> = tokio::select! {
@@ -499,54 +485,6 @@ impl Peers {
         let at = address_of(address).await.ok_or("its address cannot be looked up")?;
         let connector = Connector::among(self.identity(), Trust::only([key]), Limits::default());
         connector.connect(at).await.map_err(|error| why(&Ended::Link(error)))
-    }
-
-    /// Begins to use a broker, and welcomes members that write to this node there, until `stop`.
-    async fn meet_at(self: Arc<Self>, broker: Broker, stop: CancellationToken) {
-        let Some(membership) = self.node.membership() else { return };
-        let trust = {
-            let peers = Arc::clone(&self);
-            Trust::by(move |key| peers.is_member(key))
-        };
-        let called = format!("{}:{}", broker.host, broker.port);
-        let mqtt = Arc::new(Mqtt::open(broker, self.identity(), trust, membership.id().tag(), Limits::default()));
-        *lock(&self.broker) = Some((called, Arc::clone(&mqtt)));
-        self.changed.notify_one();
-        let mut welcomes = JoinSet::new();
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => break,
-                knock = mqtt.accept() => match knock {
-                    Some(knock) => drop(welcomes.spawn(Arc::clone(&self).welcome_through(knock, stop.clone()))),
-                    None => break,
-                },
-                Some(_) = welcomes.join_next(), if !welcomes.is_empty() => {}
-            }
-        }
-        // Sessions end by themselves now, and say good-bye.
-        let farewell = async { while welcomes.join_next().await.is_some() {} };
-        let _ = tokio::time::timeout(FAREWELL, farewell).await;
-        *lock(&self.broker) = None;
-        mqtt.shut(Close::ShuttingDown).await;
-    }
-
-    async fn welcome_through(self: Arc<Self>, knock: hearth_link::mqtt::Knock, stop: CancellationToken) {
-        let welcomed = tokio::select! {
-            () = stop.cancelled() => return,
-            welcomed = knock.welcome() => welcomed,
-        };
-        match welcomed {
-            Ok(link) => self.talk(Met::new(link, false, false), stop).await,
-            Err(error) => debug!(%error, "somebody wrote through the broker and was not let in"),
-        }
-    }
-
-    /// The broker that is used: what it is called, whether it can be used now, and that in words.
-    pub(crate) fn broker(&self) -> Option<(String, bool, String)> {
-        let used = lock(&self.broker);
-        let (called, mqtt) = used.as_ref()?;
-        let state = mqtt.state();
-        Some((called.clone(), matches!(state, hearth_link::mqtt::State::Connected), state.to_string()))
     }
 
     /// Calls whoever showed the fleet's tag on the local network, at the first of its addresses that answers. Anybody there can repeat a
@@ -659,8 +597,8 @@ pub(crate) async fn run(peers: Arc<Peers>, meeting: Meeting) {
         }
     }
     let mut tasks = JoinSet::new();
-    if let Some(broker) = broker {
-        tasks.spawn(Arc::clone(&peers).meet_at(broker, stop.clone()));
+    if let Some(mqtt) = broker.and_then(|broker| peers.begin_at(broker)) {
+        tasks.spawn(Arc::clone(&peers).meet_at(mqtt, stop.clone()));
     }
     let (mut door, mut beacon) = (None, Beacon::new(None));
     let mut bind_at = Some(Instant::now());

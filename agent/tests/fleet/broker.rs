@@ -14,14 +14,14 @@ use crate::{
 };
 
 /// A mosquitto of our own, with a password and nothing that outlives it.
-struct Mosquitto {
+pub(crate) struct Mosquitto {
     dir: tempfile::TempDir,
     port: u16,
     running: Option<Child>,
 }
 
 impl Mosquitto {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         // The socket is let go at once; that somebody else takes the port in between is not worth guarding against.
         let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").port();
@@ -42,7 +42,7 @@ impl Mosquitto {
         broker
     }
 
-    fn up(&mut self) {
+    pub(crate) fn up(&mut self) {
         let program = ["/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto", "/usr/bin/mosquitto"];
         let program = program.iter().find(|path| Path::new(path).exists()).expect("apt-get install mosquitto");
         let mut command = Command::new(program);
@@ -52,7 +52,7 @@ impl Mosquitto {
         until("mosquitto listens", || TcpStream::connect(at).map(drop).map_err(|error| error.to_string()));
     }
 
-    fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         if let Some(mut running) = self.running.take() {
             running.kill().expect("killed");
             running.wait().expect("reaped");
@@ -63,7 +63,7 @@ impl Mosquitto {
         self.dir.path().join("secret")
     }
 
-    fn serves(&self, device: &mut Device, version: &str) {
+    pub(crate) fn serves(&self, device: &mut Device, version: &str) {
         device.settings = vec![
             ("HEARTH_BROKER_ADDRESS", format!("127.0.0.1:{}", self.port)),
             ("HEARTH_BROKER_TLS", "none".into()),
@@ -71,6 +71,16 @@ impl Mosquitto {
             ("HEARTH_BROKER_PASSWORD_FILE", self.secret().display().to_string()),
             ("HEARTH_BROKER_MQTT", version.into()),
         ];
+    }
+}
+
+impl Mosquitto {
+    /// By which arguments a coordinator uses it.
+    pub(crate) fn arguments(&self) -> Vec<String> {
+        let (address, secret) = (format!("127.0.0.1:{}", self.port), self.secret().display().to_string());
+        let given = [("--broker", &*address), ("--broker-tls", "none"), ("--broker-user", "hearth")];
+        let given = given.into_iter().chain([("--broker-password-file", &*secret)]);
+        given.flat_map(|(name, value)| [name.to_owned(), value.to_owned()]).collect()
     }
 }
 

@@ -9,6 +9,7 @@
 mod broker;
 mod device;
 mod direct;
+mod distant;
 mod guest;
 mod lan;
 mod live;

@@ -28,7 +28,7 @@ pub(crate) struct Coordinator {
     dir: tempfile::TempDir,
     port: u16,
     trusted: Vec<String>,
-    arguments: Vec<&'static str>,
+    pub(crate) arguments: Vec<String>,
     running: Option<(Child, String)>,
     pub(crate) key: String,
 }
@@ -107,12 +107,12 @@ impl Device {
         self.uses_at(relay, &relay.at());
     }
 
-    fn uses_at(&self, relay: &Coordinator, address: &str) {
+    pub(crate) fn uses_at(&self, relay: &Coordinator, address: &str) {
         self.json(&["fleet", "relay", "add", address, "--key", &relay.key]);
     }
 
     /// Waits until every passage has its vector, made here or elsewhere.
-    fn has_embedded_all(&self) {
+    pub(crate) fn has_embedded_all(&self) {
         until(&format!("{} has all vectors", self.name), || {
             let status = self.json(&["status"]);
             if status["embedded"] == status["chunks"] { Ok(()) } else { Err(status.to_string()) }
@@ -298,7 +298,7 @@ fn a_relay_that_was_set_back_is_found_out_and_gets_everything_again() {
 fn a_fleet_that_takes_too_much_is_asked_to_wait_and_loses_nothing() {
     let (mut nas, mut laptop, mut relay) = apart();
     relay.kill();
-    relay.arguments = vec!["--relay-quota", "64KiB"];
+    relay.arguments = ["--relay-quota", "64KiB"].map(String::from).to_vec();
     relay.up();
     nas.up();
     let mut roll = dice();
