@@ -49,8 +49,7 @@ pub enum NoProof {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Proof {
     // By digest, so that one contradiction has one encoding whoever saw which head first.
-    lesser: Verified<Head>,
-    greater: Verified<Head>,
+    heads: Box<[Verified<Head>; 2]>,
 }
 
 impl Proof {
@@ -64,7 +63,7 @@ impl Proof {
         if place(&one) != place(&other) || a == b {
             return Err(NoProof::NoContradiction);
         }
-        Ok(if a < b { Self { lesser: one, greater: other } } else { Self { lesser: other, greater: one } })
+        Ok(Self { heads: Box::new(if a < b { [one, other] } else { [other, one] }) })
     }
 
     /// Puts the heads of two segments together.
@@ -82,17 +81,17 @@ impl Proof {
 
     /// Of which log.
     pub fn log(&self) -> Log {
-        Log::of_head(self.lesser.get())
+        Log::of_head(self.heads[0].get())
     }
 
     /// Of which segment.
-    pub const fn number(&self) -> u64 {
-        self.lesser.get().number
+    pub fn number(&self) -> u64 {
+        self.heads[0].get().number
     }
 
     /// The two heads, by their digests.
-    pub const fn heads(&self) -> [&Verified<Head>; 2] {
-        [&self.lesser, &self.greater]
+    pub const fn heads(&self) -> &[Verified<Head>; 2] {
+        &self.heads
     }
 
     /// The bytes to store and to send: `[version, head, signature, head, signature]`, the lesser digest first.
@@ -195,9 +194,10 @@ mod tests {
         assert_eq!(Proof::open(&proof.encode()), Ok(proof.clone()));
         assert_eq!((proof.log().incarnation, proof.number()), (2, 3));
 
-        let turned = Proof { lesser: proof.greater, greater: proof.lesser };
+        let [lesser, greater] = *proof.heads;
+        let turned = Proof { heads: Box::new([greater, lesser]) };
         assert_eq!(Proof::open(&turned.encode()), Err(NoProof::Malformed), "the greater first");
-        let twice = Proof { lesser: a.clone(), greater: a };
+        let twice = Proof { heads: Box::new([a.clone(), a]) };
         assert_eq!(Proof::open(&twice.encode()), Err(NoProof::NoContradiction), "one head twice");
     }
 

@@ -12,30 +12,35 @@ use quinn::{
     EndpointConfig,
     crypto::{CryptoError, HmacKey},
 };
-use quinn_proto::HashedConnectionIdGenerator;
+use quinn_proto::RandomConnectionIdGenerator;
 use sha2::Sha256;
 
 use crate::identity::Identity;
 
 /// The settings of a listener's socket, which are the same whenever this identity listens.
 pub(crate) fn answering(identity: &Identity) -> EndpointConfig {
-    let mut config = EndpointConfig::new(Arc::new(Key(derived(identity, b"hearth stateless reset v1"))));
-    // The ids of links made before have to be known as such, or nothing is answered at all. They are no secret.
-    let [a, b, c, d, e, f, g, h, ..] = derived(identity, b"hearth connection ids v1");
-    let ids = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
-    config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(ids)));
+    let mut config = EndpointConfig::new(Arc::new(Key::of(identity)));
+    // quinn's own ids are known again by a key, which would have to be kept as well, and are so few that whoever asks for all of them would
+    // have the tokens of links to come. Of these there are too many, and any is answered; quinn does so fifty times a second at the most.
+    config.cid_generator(|| Box::new(RandomConnectionIdGenerator::new(ID)));
     config
 }
 
-fn derived(identity: &Identity, purpose: &[u8]) -> [u8; 32] {
-    hmac(identity.signing_key().as_bytes()).chain_update(purpose).finalize().into_bytes().into()
-}
+/// The bytes of a connection id.
+const ID: usize = 12;
 
 fn hmac(key: &[u8; 32]) -> Hmac<Sha256> {
     Hmac::new_from_slice(key).expect("any length will do")
 }
 
 struct Key([u8; 32]);
+
+impl Key {
+    fn of(identity: &Identity) -> Self {
+        let seed = identity.signing_key().as_bytes();
+        Self(hmac(seed).chain_update(b"hearth stateless reset v1").finalize().into_bytes().into())
+    }
+}
 
 impl HmacKey for Key {
     fn sign(&self, data: &[u8], signature_out: &mut [u8]) {
@@ -126,7 +131,7 @@ mod tests {
 
     #[test]
     fn the_key_follows_from_the_identity_and_signs_as_it_verifies() {
-        let [one, again, other] = [1, 1, 2].map(|seed| Key(derived(&Identity::from_seed(&[seed; 32]), b"purpose")));
+        let [one, again, other] = [1, 1, 2].map(|seed| Key::of(&Identity::from_seed(&[seed; 32])));
         let mut signature = [0; 32];
         one.sign(b"data", &mut signature);
         assert!(again.verify(b"data", &signature).is_ok());

@@ -235,7 +235,8 @@ impl Peers {
             }
         };
         let (mut sending, mut receiving) = letters(link);
-        sending.send(&Letter::Join(request.encode()).encode()).await?;
+        // From here on the answer may be lost.
+        sending.send(&Letter::Join(request.encode()).encode()).await.map_err(|_| NotJoined::Silent)?;
         let answer = tokio::time::timeout(JOINING, receiving.receive()).await;
         let answer = answer.map_err(|_| NotJoined::Silent)?.map_err(|_| NotJoined::Silent)?;
         sending.close(Close::Done);

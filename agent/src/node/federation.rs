@@ -54,9 +54,14 @@ pub(crate) fn membership_path(folder: &Folder) -> PathBuf {
     folder.part("identity").join("fleet")
 }
 
+/// So many relays of a host are used; the owner is shown them, and adds others by hand.
+const HOSTED_MAX: usize = 8;
+
 /// Why an order about the fleet is not carried out.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FleetError {
+    #[error("this device is just leaving a fleet; try again when it is done")]
+    Leaving,
     #[error("this node is in no fleet; `hearth fleet create NAME` begins one, `hearth join` comes into one")]
     None,
     #[error("this node is in the fleet `{0}` already, and a node has one fleet")]
@@ -122,6 +127,7 @@ impl Shared {
             if let Some(membership) = membership {
                 return Err(FleetError::InOne(membership.fleet.name().to_owned()));
             }
+            self.is_not_leaving()?;
             *membership = Some(self.fleet_to_found(name, device)?);
             Ok(())
         })
@@ -141,6 +147,7 @@ impl Shared {
             if let Some(membership) = membership {
                 return Err(FleetError::InOne(membership.fleet.name().to_owned()));
             }
+            self.is_not_leaving()?;
             *membership = Some(new);
             Ok(())
         })
@@ -184,12 +191,18 @@ impl Shared {
         self.change_fleet(|membership, key| membership.change(key, Action::RemoveGuest(fleet), now()))
     }
 
-    /// Uses the relays of a fleet whose guest this one is.
+    /// Uses the relays of a fleet whose guest this one is: a few of them, in place of what was known of them before, and none that is a member.
     pub(crate) fn take_up_relays(&self, hosting: &Hosting) -> Result<(), FleetError> {
         self.change_fleet(|membership, key| {
-            for relay in &hosting.relays {
-                if membership.fleet.relay(&DeviceId::of_key_bytes(&relay.key)).is_none() {
-                    membership.change(key, Action::AddRelay(relay.clone()), now())?;
+            let is_no_member = |relay: &&Relay| !membership.fleet.is_member(&relay.key, now());
+            let relays: Vec<Relay> = hosting.relays.iter().filter(is_no_member).take(HOSTED_MAX).cloned().collect();
+            for relay in relays {
+                let known = membership.fleet.relay(&DeviceId::of_key_bytes(&relay.key)).map(|known| *known == relay);
+                if known == Some(false) {
+                    membership.change(key, Action::RemoveRelay(relay.key), now())?;
+                }
+                if known != Some(true) {
+                    membership.change(key, Action::AddRelay(relay), now())?;
                 }
             }
             Ok(())

@@ -35,9 +35,11 @@ impl From<FleetError> for Failure {
     fn from(error: FleetError) -> Self {
         let kind = match &error {
             FleetError::None => FailureKind::NotFound,
-            FleetError::InOne(_) | FleetError::NotAdmin | FleetError::IsAdmin | FleetError::LastAdmin => {
-                FailureKind::Denied
-            }
+            FleetError::InOne(_)
+            | FleetError::Leaving
+            | FleetError::NotAdmin
+            | FleetError::IsAdmin
+            | FleetError::LastAdmin => FailureKind::Denied,
             FleetError::Change(_) | FleetError::Sheet(_) => FailureKind::Usage,
             FleetError::Store(_) => FailureKind::Failed,
         };

@@ -49,6 +49,11 @@ impl Shared {
         Ok(self.finish_leaving()?)
     }
 
+    /// While a fleet is being left no other is come into: the end of leaving removes what is known of a fleet.
+    pub(super) fn is_not_leaving(&self) -> Result<(), FleetError> {
+        if note_path(&self.folder).exists() { Err(FleetError::Leaving) } else { Ok(()) }
+    }
+
     /// Does what is left to do, if this node was leaving a fleet. Nothing when it was not.
     pub(crate) fn finish_leaving(&self) -> Result<(), NodeError> {
         let note = note_path(&self.folder);

@@ -214,7 +214,8 @@ impl Engine for Embedded {
             let entry = entry.map_err(Failed::io(what))?;
             let id = entry.file_name().to_str().and_then(|name| HEXLOWER.decode(name.as_bytes()).ok());
             if let Some(id) = id.and_then(|id| id.try_into().ok())
-                && entry.path().join("chain").exists()
+                // One of which that cannot be said is listed, so that it is noticed.
+                && !matches!(entry.path().join("chain").try_exists(), Ok(false))
             {
                 fleets.push(FleetId::from_bytes(id));
             }

@@ -34,7 +34,7 @@ use tracing::{debug, info, warn};
 
 use super::{
     engine::{Appended, Engine, Failed, Stamp, Usage},
-    known::{Kept, Known},
+    known::{Kept, Known, Said},
 };
 use crate::{sessions::Clock, trust::TrustList};
 
@@ -183,16 +183,14 @@ impl Relay {
         !self.read().fleets.is_empty()
     }
 
-    /// The one fleet of this device; `None` when it has none here, or several.
-    pub fn fleet_of(&self, device: &DeviceId) -> Option<FleetId> {
-        let known = self.read();
-        let fleets = known.devices.get(device)?;
-        fleets.first().copied().filter(|_| fleets.len() == 1)
+    /// The fleets that are served and of which this is a device, few of them, those that the operator vouches for first.
+    pub fn fleets_of(&self, device: &DeviceId) -> Vec<FleetId> {
+        self.read().fleets_of(device)
     }
 
     /// The fleet that is served and can be recovered with this sheet.
     pub fn fleet_of_sheet(&self, sheet: &DeviceId) -> Option<FleetId> {
-        self.read().sheets.get(sheet).copied()
+        self.read().fleet_of_sheet(sheet)
     }
 
     /// What is served, by fleet. It blocks.
@@ -270,6 +268,11 @@ impl Relay {
             };
         }
         let one_at_a_time = lock(&self.changes);
+        // Somebody else may just have introduced it.
+        if self.read().fleets.contains_key(&fleet) {
+            drop(one_at_a_time);
+            return self.introduce(chain, key);
+        }
         // What was kept of it before may know more than who comes now.
         let mut chain = chain;
         if let Some(kept) = self.kept(&fleet)? {
@@ -293,6 +296,27 @@ impl Relay {
         drop(one_at_a_time);
         info!(%fleet, as_guest, "a fleet is served from now on");
         self.host(fleet)
+    }
+
+    /// Whether the operator trusts this device of a fleet that is served as a guest.
+    pub fn is_to_vouch(&self, hosted: &Hosted, key: &VerifyingKey) -> bool {
+        let is_member = || hosted.chain().is_member(&key.to_bytes(), (self.clock)());
+        self.read().is_guest(&hosted.id()) && self.trust.names(&DeviceId::of_key(key)) && is_member()
+    }
+
+    /// A device that the operator trusts is linked and has shown that this fleet is its own: it needs nobody else's word from now on. That a
+    /// chain lists such a device says nothing: anybody can. It blocks.
+    pub fn vouch(&self, hosted: &Hosted, key: &VerifyingKey) {
+        if !self.is_to_vouch(hosted, key) {
+            return;
+        }
+        let fleet = hosted.id();
+        let _one_at_a_time = lock(&self.changes);
+        let kept = Kept { chain: Fleet::clone(&hosted.chain()), as_guest: false };
+        match self.engine.keep_chain(&fleet, &kept.encode()) {
+            Ok(()) => self.write().mark(fleet, false),
+            Err(error) => warn!(%fleet, %error, "it cannot be kept that the operator vouches for a fleet"),
+        }
     }
 
     fn kept(&self, fleet: &FleetId) -> Result<Option<Kept>, NotServed> {
@@ -322,7 +346,8 @@ impl Relay {
                 Ok(bytes) => info!(%fleet, bytes, "what was erased was taken out of the files"),
                 Err(error) => warn!(%fleet, %error, "the files of a fleet could not be tidied; it is tried again"),
             }
-            if let Some(hosted) = lock(&self.awake).get(&fleet).and_then(Weak::upgrade) {
+            let hosted = lock(&self.awake).get(&fleet).and_then(Weak::upgrade);
+            if let Some(hosted) = hosted {
                 hosted.measure();
             }
         }
@@ -338,19 +363,18 @@ impl Relay {
             hosted.keep()?;
         }
         let Ok(Some(Kept { chain, as_guest })) = self.kept(fleet) else { return Ok(false) };
-        // The operator vouches for it meanwhile.
-        if as_guest && chain.members((self.clock)()).any(|(device, _)| self.trust.names(&device)) {
-            self.engine.keep_chain(fleet, &Kept { chain: chain.clone(), as_guest: false }.encode())?;
-            self.write().mark(*fleet, false);
-        }
+        self.write().mark(*fleet, as_guest);
         // Devices may have expired since.
         self.know(&chain);
-        let is_wanted = self.read().vouches(fleet) || self.is_blind.load(Ordering::SeqCst);
-        if is_wanted && chain.relay(&self.identity.device()).is_some() {
+        let is_vouched = {
+            let known = self.read();
+            known.vouches(fleet) || known.is_unsettled() || self.is_blind.load(Ordering::SeqCst)
+        };
+        // What admins have not agreed on yet may name it after all.
+        if chain.fork().is_some() || is_vouched && chain.relay(&self.identity.device()).is_some() {
             return Ok(false);
         }
         info!(%fleet, "a fleet is dropped that does not name this relay any more, or is nobody's guest any more");
-        self.write().mark(*fleet, false);
         lock(&self.full).remove(fleet);
         lock(&self.crowded).remove(fleet);
         lock(&self.buckets).remove(fleet);
@@ -359,16 +383,21 @@ impl Relay {
 
     /// Takes up what a chain says of who belongs to it, and of its guests.
     fn know(&self, chain: &Fleet) {
-        let (mut members, mut sheet, mut guests) = (BTreeMap::new(), None, BTreeSet::new());
-        if chain.relay(&self.identity.device()).is_some() && self.read().vouches(&chain.id()) {
-            members.extend(chain.members((self.clock)()).map(|(id, device)| (id, Label::cut(&device.name))));
-            sheet = chain.sheet().map(|(sheet, _)| sheet.id());
-            guests.extend(chain.guests().map(|(fleet, _)| fleet));
+        let (me, fleet, mut said) = (self.identity.device(), chain.id(), Said::default());
+        if chain.relay(&me).is_some() && self.read().vouches(&fleet) {
+            said.members.extend(chain.members((self.clock)()).map(|(id, device)| (id, Label::cut(&device.name))));
+            said.sheet = chain.sheet().map(|(sheet, _)| sheet.id());
+            said.guests.extend(chain.guests().map(|(guest, _)| guest));
         }
-        let gone = self.write().set(chain.id(), members, sheet, guests);
+        let gone = {
+            let mut known = self.write();
+            known.mark_forked(fleet, chain.fork().is_some());
+            known.set(fleet, said)
+        };
         for fleet in gone {
             info!(%fleet, "a fleet that was a guest is served no more");
-            if let Some(hosted) = lock(&self.awake).get(&fleet).and_then(Weak::upgrade) {
+            let hosted = lock(&self.awake).get(&fleet).and_then(Weak::upgrade);
+            if let Some(hosted) = hosted {
                 // Its sessions look whether it is served still.
                 let _ = hosted.news.send(Grown::Chain);
             }
@@ -377,7 +406,11 @@ impl Relay {
 
     /// Devices of fleets that are served may report, too.
     fn tell_trust(&self) {
-        let members = self.read().fleets.values().flat_map(Clone::clone).collect();
+        let known = self.read();
+        let (guests, vouched): (Vec<_>, Vec<_>) = known.fleets.iter().partition(|(fleet, _)| known.is_guest(fleet));
+        // What a fleet calls a device counts more when the operator vouches for that fleet.
+        let members = guests.into_iter().chain(vouched).flat_map(|(_, members)| members.clone()).collect();
+        drop(known);
         self.trust.set_members(members);
     }
 
@@ -449,6 +482,10 @@ impl Hosted {
     /// given again with whatever comes next, and when it is tidied.
     fn take_in(&self, theirs: &Fleet) -> Result<(), Failed> {
         let _one_at_a_time = lock(&self.relay.changes);
+        // It may have been dropped meanwhile, and is not to come back by this.
+        if !self.relay.read().fleets.contains_key(&self.id()) {
+            return Ok(());
+        }
         let mut grown = Fleet::clone(&self.chain());
         if grown.merge(theirs) {
             let grown = Arc::new(grown);

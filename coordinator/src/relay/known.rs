@@ -46,27 +46,38 @@ impl Kept {
 pub(super) struct Known {
     pub(super) fleets: BTreeMap<FleetId, BTreeMap<DeviceId, Option<Label>>>,
     /// Most have one.
-    pub(super) devices: HashMap<DeviceId, Vec<FleetId>>,
-    pub(super) sheets: HashMap<DeviceId, FleetId>,
+    devices: HashMap<DeviceId, Vec<FleetId>>,
+    /// Anybody can name anybody's key as a sheet.
+    sheets: HashMap<DeviceId, Vec<FleetId>>,
     /// Whom each fleet names.
     guests: BTreeMap<FleetId, BTreeSet<FleetId>>,
     /// Those that are served as long as another one names them.
     as_guest: BTreeSet<FleetId>,
+    /// Those whose chain was continued twice, and which say nothing of guests until that is resolved.
+    forked: BTreeSet<FleetId>,
 }
+
+/// What a chain says of who belongs to a fleet; nothing when it is not served.
+#[derive(Default, Debug)]
+pub(super) struct Said {
+    pub(super) members: BTreeMap<DeviceId, Option<Label>>,
+    pub(super) sheet: Option<DeviceId>,
+    pub(super) guests: BTreeSet<FleetId>,
+}
+
+/// So many fleets of one device are looked at.
+const FLEETS_MAX: usize = 4;
 
 impl Known {
     /// Takes up what a fleet's chain says; an empty one is served no more. Returns those that were served as its guests until now.
-    pub(super) fn set(
-        &mut self,
-        fleet: FleetId,
-        members: BTreeMap<DeviceId, Option<Label>>,
-        sheet: Option<DeviceId>,
-        guests: BTreeSet<FleetId>,
-    ) -> Vec<FleetId> {
+    pub(super) fn set(&mut self, fleet: FleetId, said: Said) -> Vec<FleetId> {
+        let Said { members, sheet, guests } = said;
         self.forget(&fleet);
-        self.sheets.extend(sheet.map(|sheet| (sheet, fleet)));
         for device in members.keys() {
             self.devices.entry(*device).or_insert_with(|| Vec::with_capacity(1)).push(fleet);
+        }
+        if let Some(sheet) = sheet {
+            self.sheets.entry(sheet).or_default().push(fleet);
         }
         if !members.is_empty() {
             self.fleets.insert(fleet, members);
@@ -80,16 +91,42 @@ impl Known {
     }
 
     fn forget(&mut self, fleet: &FleetId) {
-        self.sheets.retain(|_, of| of != fleet);
         self.guests.remove(fleet);
-        for device in self.fleets.remove(fleet).into_iter().flat_map(BTreeMap::into_keys) {
-            if let Some(fleets) = self.devices.get_mut(&device) {
-                fleets.retain(|known| known != fleet);
-                if fleets.is_empty() {
-                    self.devices.remove(&device);
-                }
-            }
+        drop_from(&mut self.sheets, fleet);
+        if self.fleets.remove(fleet).is_some() {
+            drop_from(&mut self.devices, fleet);
         }
+    }
+
+    /// The fleets of which this is a device, those that the operator vouches for first.
+    pub(super) fn fleets_of(&self, device: &DeviceId) -> Vec<FleetId> {
+        self.vouched_first(self.devices.get(device))
+    }
+
+    /// The fleet that can be recovered with this sheet.
+    pub(super) fn fleet_of_sheet(&self, sheet: &DeviceId) -> Option<FleetId> {
+        self.vouched_first(self.sheets.get(sheet)).first().copied()
+    }
+
+    fn vouched_first(&self, fleets: Option<&Vec<FleetId>>) -> Vec<FleetId> {
+        let mut fleets = fleets.cloned().unwrap_or_default();
+        fleets.sort_by_key(|fleet| self.is_guest(fleet));
+        fleets.truncate(FLEETS_MAX);
+        fleets
+    }
+
+    /// Says whether a fleet's chain was continued twice and not resolved.
+    pub(super) fn mark_forked(&mut self, fleet: FleetId, is_forked: bool) {
+        if is_forked {
+            self.forked.insert(fleet);
+        } else {
+            self.forked.remove(&fleet);
+        }
+    }
+
+    /// Whether it may not be known now whom all fleets name.
+    pub(super) fn is_unsettled(&self) -> bool {
+        !self.forked.is_empty()
     }
 
     /// Says whether only another fleet vouches for this one.
@@ -115,4 +152,11 @@ impl Known {
     pub(super) fn vouches(&self, fleet: &FleetId) -> bool {
         !self.is_guest(fleet) || self.hosts(fleet)
     }
+}
+
+fn drop_from(of: &mut HashMap<DeviceId, Vec<FleetId>>, fleet: &FleetId) {
+    of.retain(|_, fleets| {
+        fleets.retain(|known| known != fleet);
+        !fleets.is_empty()
+    });
 }

@@ -6,6 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use hearth_core::{
+    DeviceId,
     fleet::{
         FleetId,
         chain::Fleet,
@@ -20,7 +21,7 @@ use hearth_link::{
     session::{self, Budget, Ended, MESSAGE_TIME, Progress, Session, letters},
 };
 use tokio::{
-    sync::{Semaphore, broadcast},
+    sync::{OwnedSemaphorePermit, Semaphore, broadcast},
     task::spawn_blocking,
     time::timeout,
 };
@@ -55,6 +56,8 @@ enum NotLetIn {
     OutOfPlace,
     #[error("it wrote through the broker from a mailbox that is not its own in this fleet")]
     Mailbox,
+    #[error("it holds a fleet's recovery sheet")]
+    Sheet(FleetId, OwnedSemaphorePermit),
     #[error(transparent)]
     Link(#[from] LinkError),
     #[error(transparent)]
@@ -67,7 +70,7 @@ impl NotLetIn {
             Self::Busy => Close::Busy,
             Self::Silent => Close::Slow,
             Self::OutOfPlace => Close::Garbage,
-            Self::Link(_) => Close::Done,
+            Self::Link(_) | Self::Sheet(..) => Close::Done,
             Self::Fleet(NotServed::Engine(_) | NotServed::Chain(_)) => Close::CannotKeep,
             Self::Mailbox | Self::Fleet(_) => Close::NotTrusted,
         }
@@ -106,13 +109,6 @@ impl Doors {
     pub async fn enter(&self, link: Link, stop: CancellationToken) -> Option<Box<Entered>> {
         let (peer, key, mailbox) = (link.device(), *link.peer(), link.mailbox());
         let (mut sending, mut receiving) = letters(link);
-        if let Some(fleet) = self.relay.fleet_of_sheet(&peer) {
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = self.recover(fleet, &key, (sending, receiving)) => {}
-            }
-            return None;
-        }
         let entered = tokio::select! {
             () = stop.cancelled() => {
                 sending.close(Close::ShuttingDown);
@@ -129,6 +125,14 @@ impl Doors {
         });
         let (hosted, first) = match entered {
             Ok(entered) => entered,
+            Err(NotLetIn::Sheet(fleet, one_of_few)) => {
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = self.recover(fleet, &key, (sending, receiving)) => {}
+                }
+                drop(one_of_few);
+                return None;
+            }
             Err(reason) => {
                 info!(%reason, "a device was not let in");
                 sending.close(reason.to_close());
@@ -151,15 +155,7 @@ impl Doors {
     }
 
     /// Has a word with whoever holds a fleet's recovery sheet.
-    async fn recover(&self, fleet: FleetId, key: &VerifyingKey, (sending, mut receiving): (Sending, Receiving)) {
-        let Ok(_one_of_few) = Arc::clone(&self.strangers).try_acquire_owned() else {
-            return sending.close(Close::Busy);
-        };
-        receiving.limit(INTRODUCTION_MAX, INTRODUCTION_TIME);
-        let first = timeout(INTRODUCTION_TIME, receiving.receive()).await;
-        if !matches!(first, Ok(Ok(first)) if matches!(Letter::decode(&first), Ok(Letter::Known { .. }))) {
-            return sending.close(Close::Garbage);
-        }
+    async fn recover(&self, fleet: FleetId, key: &VerifyingKey, (sending, receiving): (Sending, Receiving)) {
         let relay = Arc::clone(&self.relay);
         let Ok(Ok(hosted)) = spawn_blocking(move || relay.host(fleet)).await else {
             return sending.close(Close::CannotKeep);
@@ -177,30 +173,43 @@ impl Doors {
         receiving: &mut Receiving,
         key: &VerifyingKey,
     ) -> Result<(Arc<Hosted>, Vec<Letter>), NotLetIn> {
-        let relay = Arc::clone(&self.relay);
-        let known = relay.fleet_of(&hearth_core::DeviceId::of_key(key));
-        let one_of_few = match known {
-            Some(_) => None,
-            None => Some(Arc::clone(&self.strangers).try_acquire_owned().map_err(|_| NotLetIn::Busy)?),
+        let (relay, device) = (Arc::clone(&self.relay), DeviceId::of_key(key));
+        let known = relay.fleets_of(&device);
+        let one_of_few = match known[..] {
+            [] => Some(Arc::clone(&self.strangers).try_acquire_owned().map_err(|_| NotLetIn::Busy)?),
+            _ => None,
         };
         receiving.limit(INTRODUCTION_MAX, INTRODUCTION_TIME);
         let hosting = Arc::clone(&relay);
-        let hosted = match known {
-            Some(fleet) => Some(spawn_blocking(move || hosting.host(fleet)).await.map_err(|_| NotLetIn::Silent)??),
-            None => None,
-        };
+        let hosts = move || known.iter().map(|fleet| hosting.host(*fleet)).collect::<Result<Vec<_>, _>>();
+        let hosts = spawn_blocking(hosts).await.map_err(|_| NotLetIn::Silent)??;
         let showing = async {
             let first = Letter::decode(&receiving.receive().await?).map_err(|_| NotLetIn::OutOfPlace)?;
             let Letter::Known { digest, .. } = first else { return Err(NotLetIn::OutOfPlace) };
-            if let Some(hosted) = hosted.filter(|hosted| hosted.digest() == digest) {
-                return Ok((Some(hosted), vec![first]));
+            // Whoever comes with a sheet knows no chain. Anybody may name any key as a sheet, so a device's own word comes before that.
+            if digest == [0; 16]
+                && let Some(fleet) = relay.fleet_of_sheet(&device)
+            {
+                return Ok((None, Shown::Sheet(fleet)));
+            }
+            if let Some(hosted) = hosts.into_iter().find(|hosted| hosted.digest() == digest) {
+                return Ok((Some(hosted), Shown::Letters(vec![first])));
             }
             // No chain has this digest, so it shows its own.
             sending.send(&Letter::Known { port: 0, digest: [0; 16] }.encode()).await?;
             let shown = Letter::decode(&receiving.receive().await?).map_err(|_| NotLetIn::OutOfPlace)?;
-            Ok((None, vec![first, shown]))
+            Ok((None, Shown::Letters(vec![first, shown])))
         };
-        let (hosted, shown) = timeout(INTRODUCTION_TIME, showing).await.map_err(|_| NotLetIn::Silent)??;
+        let (hosted, shown) = match timeout(INTRODUCTION_TIME, showing).await.map_err(|_| NotLetIn::Silent)?? {
+            (hosted, Shown::Letters(letters)) => (hosted, letters),
+            (_, Shown::Sheet(fleet)) => {
+                let one_of_few = match one_of_few {
+                    Some(permit) => permit,
+                    None => Arc::clone(&self.strangers).try_acquire_owned().map_err(|_| NotLetIn::Busy)?,
+                };
+                return Err(NotLetIn::Sheet(fleet, one_of_few));
+            }
+        };
         let hosted = match (hosted, shown.last()) {
             (Some(hosted), _) => hosted,
             (None, Some(Letter::Chain(chain))) => {
@@ -219,7 +228,19 @@ impl Doors {
             }
             _ => return Err(NotLetIn::OutOfPlace),
         };
+        if self.relay.is_to_vouch(&hosted, key) {
+            let (relay, hosted, key) = (Arc::clone(&self.relay), Arc::clone(&hosted), *key);
+            spawn_blocking(move || relay.vouch(&hosted, &key)).await.map_err(|_| NotLetIn::Silent)?;
+        }
         receiving.limit(LETTER_MAX, MESSAGE_TIME);
         Ok((hosted, shown))
     }
+}
+
+/// What came first.
+enum Shown {
+    /// A device's letters.
+    Letters(Vec<Letter>),
+    /// It holds this fleet's recovery sheet.
+    Sheet(FleetId),
 }

@@ -311,7 +311,8 @@ impl Fleet {
 
     /// Another copy of a link may carry signatures that the first lacked; a rival's revocation may make them count.
     fn more_signatures(&mut self, at: usize, signed: SignedLink) -> Result<Applied, Refused> {
-        if at == 0 {
+        // Mostly the same copy comes again, and to check it would be to read the chain from its start.
+        if at == 0 || self.nodes[at].signed == signed {
             return Ok(Applied::Known);
         }
         // Only a copy that holds by itself counts, or it would matter which copy came first.

@@ -138,7 +138,7 @@ pub fn proof(bytes: &[u8]) {
         assert!(bytes.len() <= equivocation::BYTES_MAX);
         no_bit_turns(bytes, proven);
         let proof = equivocation::Proof::open(bytes).expect("just read");
-        let [one, other] = proof.heads().map(|head| head.get().digest());
+        let [one, other] = proof.heads().each_ref().map(|head| head.get().digest());
         assert!(one < other);
     }
 }

@@ -2,6 +2,7 @@ use ed25519_dalek::SigningKey;
 use hearth_core::{
     Moment,
     fleet::link::{self, Action, Device, Link, SignedLink},
+    signed::Signable as _,
 };
 
 use super::*;
@@ -56,7 +57,7 @@ fn a_fleet_is_known_by_its_recovery_sheet_and_the_sheet_is_no_device_of_it() {
     let mut actions = vec![Action::AddRelay(place), Action::AddSheet(sheet)];
     let hosted = relay.introduce(fleet(&actions), &key(1).verifying_key()).expect("the operator named it");
     assert_eq!(relay.fleet_of_sheet(&id), Some(hosted.id()));
-    assert!(relay.fleet_of(&id).is_none() && !trust.knows(&id), "it neither syncs nor reports");
+    assert!(relay.fleets_of(&id).is_empty() && !trust.knows(&id), "it neither syncs nor reports");
     let refused = relay.introduce(fleet(&actions), &key(5).verifying_key());
     assert!(matches!(refused, Err(NotServed::NotAMember)));
     actions.push(Action::RevokeDevice { device: id, ends: Vec::new() });
@@ -80,7 +81,7 @@ fn a_revocation_counts_at_once_and_is_kept_when_the_disk_takes_it_again() {
     assert!(matches!(stranger, Err(NotServed::NotTrusted)), "the operator named another one");
     let hosted = relay.introduce(before.clone(), &key(1).verifying_key()).expect("the operator named it");
     let second = DeviceId::of_key(&key(2).verifying_key());
-    assert!(trust.knows(&second) && relay.fleet_of(&second) == Some(id));
+    assert!(trust.knows(&second) && relay.fleets_of(&second) == [id]);
 
     actions.push(Action::RevokeDevice { device: second, ends: Vec::new() });
     let after = fleet(&actions);
@@ -91,14 +92,14 @@ fn a_revocation_counts_at_once_and_is_kept_when_the_disk_takes_it_again() {
     std::fs::create_dir(&in_the_way).expect("made");
     hosted.take_in(&after).expect_err("the disk does not take it");
     assert!(matches!(news.try_recv(), Ok(Grown::Chain)), "its sessions are told all the same");
-    assert!(!trust.knows(&second) && relay.fleet_of(&second).is_none());
+    assert!(!trust.knows(&second) && relay.fleets_of(&second).is_empty());
     std::fs::remove_dir(&in_the_way).expect("removed");
     relay.tidy();
     drop((hosted, relay));
 
     let relay = Relay::open(engine(), Identity::from_seed(&[9; 32]), trust, || NOW, Allowance::default());
     let relay = relay.expect("it opens");
-    assert_eq!(relay.fleet_of(&second), None, "it is on the disk");
+    assert_eq!(relay.fleets_of(&second), [], "it is on the disk");
     // Who slept through it and shows what it knew brings nobody back.
     let shown = relay.introduce(before, &key(2).verifying_key());
     assert!(matches!(shown, Err(NotServed::NotAMember)));
@@ -129,7 +130,7 @@ fn a_guest_is_served_for_as_long_as_a_fleet_names_it_that_the_operator_vouches_f
     host.take_in(&fleet(&actions)).expect("kept");
     assert!(relay.may_introduce(&id, &bob));
     let hosted = relay.introduce(bobs.clone(), &bob).expect("a guest");
-    assert_eq!((relay.fleet_of(&of_bob), hosted.fleet().map(|it| it.id())), (Some(id), Some(id)));
+    assert_eq!((relay.fleets_of(&of_bob), hosted.fleet().map(|it| it.id())), (vec![id], Some(id)));
     let body = Author::new(id, 3).body(DocumentId::from_bytes([1; 16]), b"body");
     assert!(matches!(hosted.store(vec![body])[..], [Input::Stored(_)]));
     // A guest brings no guests.
@@ -151,13 +152,13 @@ fn a_guest_is_served_for_as_long_as_a_fleet_names_it_that_the_operator_vouches_f
     let relay = open();
     relay.tidy();
     let hosted = relay.host(id).expect("it is here");
-    assert_eq!((relay.fleet_of(&of_bob), hosted.logs().expect("read").0.len()), (Some(id), 1));
+    assert_eq!((relay.fleets_of(&of_bob), hosted.logs().expect("read").0.len()), (vec![id], 1));
 
     actions.push(Action::RemoveGuest(id));
     let mut news = hosted.listen();
     relay.host(fleet(&[]).id()).expect("it is here").take_in(&fleet(&actions)).expect("kept");
     assert!(matches!(news.try_recv(), Ok(Grown::Chain)), "its sessions are told");
-    assert!(hosted.fleet().is_none() && relay.fleet_of(&of_bob).is_none(), "and find that it is not served");
+    assert!(hosted.fleet().is_none() && relay.fleets_of(&of_bob).is_empty(), "and find that it is not served");
     assert!(matches!(relay.introduce(inviting, &bob), Err(NotServed::NotTrusted)));
     drop(hosted);
     relay.tidy();
@@ -191,13 +192,49 @@ fn a_guest_whose_host_cannot_be_read_is_not_dropped_and_one_that_the_operator_tr
     relay.tidy();
     assert!(relay.host(id).is_ok(), "it is kept");
     drop(relay);
-    // The operator trusts bob's device now, and the host is gone.
+    // That the chain lists a device whom the operator trusts says nothing; that such a device shows the chain as its own does.
     std::fs::write(&chain, good).expect("written");
-    open(&[1, 3]).tidy();
+    let relay = open(&[1, 3]);
+    relay.tidy();
+    let hosted = relay.host(id).expect("it is here");
+    assert!(relay.is_to_vouch(&hosted, &bob) && !relay.is_to_vouch(&hosted, &key(1).verifying_key()));
+    relay.vouch(&hosted, &bob);
+    assert!(!relay.is_to_vouch(&hosted, &bob));
+    drop((relay, hosted));
     std::fs::remove_dir_all(chain.parent().expect("a folder")).expect("removed");
     let relay = open(&[]);
     relay.tidy();
-    assert_eq!(relay.fleet_of(&DeviceId::of_key(&bob)), Some(id), "it needs nobody's name any more");
+    assert_eq!(relay.fleets_of(&DeviceId::of_key(&bob)), [id], "it needs nobody's name any more");
+}
+
+#[test]
+fn a_fork_drops_nobody_and_a_fleet_that_was_dropped_does_not_come_back_by_a_session() {
+    let data = tempfile::tempdir().expect("a folder");
+    let (relay, host) = served(data.path());
+    let place = host.chain().relays().next().expect("one").clone();
+    let (bobs, bob) = guest(&place);
+    let id = bobs.id();
+    let named = Action::AddGuest(link::Guest { fleet: id, name: "bob".into() });
+    let before = [Action::AddDevice(device(2)), Action::AddRelay(place)];
+    let with = |last: Action| fleet(&[&before[..], &[last]].concat());
+    host.take_in(&with(named)).expect("kept");
+    let hosted = relay.introduce(bobs.clone(), &bob).expect("a guest");
+    // Beside it another admin's device did something else: nobody knows who is named until that is resolved.
+    host.take_in(&with(Action::AddDevice(device(4)))).expect("kept");
+    assert!(host.chain().fork().is_some() && hosted.fleet().is_none());
+    relay.tidy();
+    assert!(relay.engine.chain(&id).expect("read").is_some(), "what it has is kept");
+    let resolve = host.chain().resolve(&with(Action::AddDevice(device(4))).head().digest(), NOW).expect("a side");
+    let mut resolved = Fleet::clone(&host.chain());
+    resolved.handle(SignedLink::by(&key(1), resolve)).expect("it holds");
+    host.take_in(&resolved).expect("kept");
+    relay.tidy();
+    assert!(relay.engine.chain(&id).expect("read").is_none(), "now it is known that nobody names it");
+    let mut grown = bobs.clone();
+    let more = bobs.head().then(NOW, Action::AddDevice(device(5))).expect("a link");
+    grown.handle(SignedLink::by(&key(3), more)).expect("it holds");
+    hosted.take_in(&grown).expect("nothing is kept");
+    assert!(relay.engine.chain(&id).expect("read").is_none() && relay.fleets_of(&DeviceId::of_key(&bob)).is_empty());
 }
 
 #[test]
