@@ -160,3 +160,56 @@ fn drop_from(of: &mut HashMap<DeviceId, Vec<FleetId>>, fleet: &FleetId) {
         !fleets.is_empty()
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fleet(n: u8) -> FleetId {
+        FleetId::from_bytes([n; 16])
+    }
+
+    fn device(n: u8) -> DeviceId {
+        DeviceId::from_bytes([n; 16])
+    }
+
+    fn said(members: &[u8], sheet: Option<u8>, guests: &[u8]) -> Said {
+        Said {
+            members: members.iter().map(|member| (device(*member), None)).collect(),
+            sheet: sheet.map(device),
+            guests: guests.iter().map(|guest| fleet(*guest)).collect(),
+        }
+    }
+
+    #[test]
+    fn what_a_guest_says_of_keys_of_others_comes_behind_what_their_own_fleets_say() {
+        let mut known = Known::default();
+        known.mark(fleet(1), true);
+        assert!(known.set(fleet(9), said(&[1, 2], Some(7), &[1])).is_empty());
+        // The guest has the lesser id, lists a device of its host, and names the host's sheet and that device as its own sheet.
+        known.set(fleet(1), said(&[5, 2], Some(7), &[]));
+        assert_eq!(
+            (known.fleets_of(&device(2)), known.fleet_of_sheet(&device(7))),
+            (vec![fleet(9), fleet(1)], Some(fleet(9)))
+        );
+        known.set(fleet(1), said(&[5, 2], Some(2), &[]));
+        assert_eq!(known.fleet_of_sheet(&device(7)), Some(fleet(9)), "the host's sheet is the host's still");
+        // When it goes, nothing of it is left, and nothing of the host's goes along.
+        assert_eq!(known.set(fleet(9), said(&[1, 2], Some(7), &[])), [fleet(1)]);
+        assert_eq!((known.fleets_of(&device(2)), known.fleets_of(&device(5))), (vec![fleet(9)], vec![]));
+        assert_eq!((known.fleet_of_sheet(&device(7)), known.fleet_of_sheet(&device(2))), (Some(fleet(9)), None));
+    }
+
+    #[test]
+    fn few_fleets_of_a_device_are_looked_at_and_its_own_is_among_them() {
+        let mut known = Known::default();
+        let guests: Vec<u8> = (1..=9).collect();
+        for guest in &guests {
+            known.mark(fleet(*guest), true);
+        }
+        known.set(fleet(20), said(&[1], None, &guests));
+        guests.iter().for_each(|guest| drop(known.set(fleet(*guest), said(&[*guest + 40, 1], None, &[]))));
+        let found = known.fleets_of(&device(1));
+        assert_eq!((found.len(), found[0]), (FLEETS_MAX, fleet(20)));
+    }
+}
