@@ -134,8 +134,8 @@ impl Shared {
         }
         if lacks {
             self.notice(&format!(
-                "{} signed that it had what this node sent, and does not have it any more: it was put back from a backup, or it does not keep \
-                 its word; everything is sent there again",
+                "{} signed that it had what this node sent, and does not have it any more: it was put back from a backup, did not serve this fleet \
+                 for a while, or does not keep its word; everything is sent there again",
                 name_of(membership.as_deref(), relay)
             ));
         }
