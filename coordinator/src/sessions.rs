@@ -152,7 +152,7 @@ pub async fn serve(
                 // Whoever gives another's mailbox as its own would have us write there.
                 Ok(link) if link.mailbox().is_some_and(|mailbox| Some(mailbox) != own(link.peer())) => {
                     warn!(device = %link.device(), "a device wrote from a mailbox that is not its own");
-                    link.finish(Close::NotTrusted).await;
+                    Box::pin(link.finish(Close::NotTrusted)).await;
                 }
                 Ok(link) => Box::pin(one(*link, &fleet, &trust, &links, clock)).await,
                 Err(error) => info!(reason = %error, "a peer was not let in"),
@@ -170,7 +170,7 @@ async fn relay(link: Box<Link>, doors: &Doors, links: &Links, stop: &Cancellatio
     let span = info_span!("relay_for_device", %device);
     // A newer link of the same device ends this one.
     let Some(place) = links.take(device, link.is_by_broker(), stop.child_token()) else {
-        return link.finish(Close::Replaced).await;
+        return Box::pin(link.finish(Close::Replaced)).await;
     };
     let entered = Box::pin(doors.enter(*link, place.token.clone())).instrument(span.clone()).await;
     if let Some(entered) = entered {
@@ -185,13 +185,13 @@ async fn one(mut link: Link, fleet: &Arc<dyn Fleet>, trust: &TrustList, links: &
     async {
         info!(version = link.version(), "a device is linked");
         let Some(place) = links.take(device, link.is_by_broker(), CancellationToken::new()) else {
-            return link.finish(Close::Replaced).await;
+            return Box::pin(link.finish(Close::Replaced)).await;
         };
         let ended = tokio::select! {
             ended = attend(&mut link, device, fleet, trust, clock) => ended,
             () = place.token.cancelled() => {
                 warn!("another link with the same key took the place of this one");
-                return link.finish(Close::Replaced).await;
+                return Box::pin(link.finish(Close::Replaced)).await;
             }
         };
         match &ended {
