@@ -78,7 +78,7 @@ impl Listener {
                 let _ = incoming.retry();
             } else {
                 // quinn keeps room for a bundle, 14 KiB, with each link that ever sent: too much where there are many.
-                let is_plain = open >= self.limits.links / 16 || offload::is_spared(incoming.remote_address());
+                let is_plain = open >= self.limits.links / 64 || offload::is_spared(incoming.remote_address());
                 let plain = is_plain.then(|| Arc::clone(&self.plain));
                 return Some(Knock { incoming, limits: self.limits, plain });
             }
@@ -650,7 +650,7 @@ pub(crate) mod tests {
     #[tokio::test]
     async fn a_link_goes_without_bundles_where_there_are_many_links_or_it_is_to() {
         let (coordinator, device) = (identity(1), identity(2));
-        let limits = Limits { links: 16, ..ample() };
+        let limits = Limits { links: 64, ..ample() };
         let listener = listening(&coordinator, [device.public()], limits);
         let at = address(&listener);
         let connector = Connector::new(device, coordinator.public(), ample());
