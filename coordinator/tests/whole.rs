@@ -173,6 +173,8 @@ fn the_help() {
     insta::assert_snapshot!(said);
 }
 
+/// A wait that takes longer has failed.
+const PATIENCE: Duration = Duration::from_secs(60);
 const PROGRAM: &str = env!("CARGO_BIN_EXE_hearth-coordinator");
 
 struct Running {
@@ -213,12 +215,18 @@ impl Running {
 
     /// Looks until the page shows this.
     async fn until(&self, wanted: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
-        loop {
-            let shown = self.nodes().await;
-            if wanted(&shown) {
-                return shown;
+        let looking = async {
+            loop {
+                let shown = self.nodes().await;
+                if wanted(&shown) {
+                    return shown;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+        };
+        match tokio::time::timeout(PATIENCE, looking).await {
+            Ok(shown) => shown,
+            Err(_) => panic!("the page does not come to show what is waited for: {}", self.nodes().await),
         }
     }
 

@@ -251,6 +251,24 @@ impl Relay {
         Ok(hosted)
     }
 
+    /// Those of these fleets that can be read: a damaged one keeps no device from another of its own. It blocks.
+    ///
+    /// # Errors
+    /// When there are some and none can be read.
+    pub fn hosts(self: &Arc<Self>, fleets: &[FleetId]) -> Result<Vec<Arc<Hosted>>, NotServed> {
+        let (mut hosts, mut failed) = (Vec::with_capacity(fleets.len()), None);
+        for fleet in fleets {
+            match self.host(*fleet) {
+                Ok(hosted) => hosts.push(hosted),
+                Err(error) => failed = Some(error),
+            }
+        }
+        match failed {
+            Some(error) if hosts.is_empty() => Err(error),
+            _ => Ok(hosts),
+        }
+    }
+
     /// A device that is not known, or of several fleets, shows a chain: the fleet, if it is served or may be from now on. It blocks.
     ///
     /// # Errors
@@ -370,15 +388,19 @@ impl Relay {
             let known = self.read();
             known.vouches(fleet) || known.is_unsettled() || self.is_blind.load(Ordering::SeqCst)
         };
-        // What admins have not agreed on yet may name it after all.
-        if chain.fork().is_some() || is_vouched && chain.relay(&self.identity.device()).is_some() {
+        // What admins have not agreed on yet may name this relay after all.
+        let is_named = chain.relay(&self.identity.device()).is_some() || chain.fork().is_some();
+        if is_named && is_vouched {
             return Ok(false);
         }
         info!(%fleet, "a fleet is dropped that does not name this relay any more, or is nobody's guest any more");
         lock(&self.full).remove(fleet);
         lock(&self.crowded).remove(fleet);
         lock(&self.buckets).remove(fleet);
-        self.engine.forget(fleet).map(|()| true)
+        self.engine.forget(fleet)?;
+        // What is gone leaves nothing undecided.
+        self.write().mark_forked(*fleet, false);
+        Ok(true)
     }
 
     /// Takes up what a chain says of who belongs to it, and of its guests.

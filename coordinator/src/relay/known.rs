@@ -124,9 +124,9 @@ impl Known {
         }
     }
 
-    /// Whether it may not be known now whom all fleets name.
+    /// Whether it may not be known now whom all fleets name. Guests name nobody, so theirs do not count.
     pub(super) fn is_unsettled(&self) -> bool {
-        !self.forked.is_empty()
+        self.forked.iter().any(|fleet| !self.is_guest(fleet))
     }
 
     /// Says whether only another fleet vouches for this one.

@@ -181,8 +181,7 @@ impl Doors {
         };
         receiving.limit(INTRODUCTION_MAX, INTRODUCTION_TIME);
         let hosting = Arc::clone(&relay);
-        let hosts = move || known.iter().map(|fleet| hosting.host(*fleet)).collect::<Result<Vec<_>, _>>();
-        let hosts = spawn_blocking(hosts).await.map_err(|_| NotLetIn::Silent)??;
+        let hosts = spawn_blocking(move || hosting.hosts(&known)).await.map_err(|_| NotLetIn::Silent)??;
         let showing = async {
             let first = Letter::decode(&receiving.receive().await?).map_err(|_| NotLetIn::OutOfPlace)?;
             let Letter::Known { digest, .. } = first else { return Err(NotLetIn::OutOfPlace) };

@@ -230,11 +230,46 @@ fn a_fork_drops_nobody_and_a_fleet_that_was_dropped_does_not_come_back_by_a_sess
     host.take_in(&resolved).expect("kept");
     relay.tidy();
     assert!(relay.engine.chain(&id).expect("read").is_none(), "now it is known that nobody names it");
+    assert!(!relay.read().is_unsettled());
     let mut grown = bobs.clone();
     let more = bobs.head().then(NOW, Action::AddDevice(device(5))).expect("a link");
     grown.handle(SignedLink::by(&key(3), more)).expect("it holds");
     hosted.take_in(&grown).expect("nothing is kept");
     assert!(relay.engine.chain(&id).expect("read").is_none() && relay.fleets_of(&DeviceId::of_key(&bob)).is_empty());
+}
+
+#[test]
+fn a_guest_that_forks_its_own_chain_is_dropped_all_the_same_and_holds_up_nobody() {
+    let data = tempfile::tempdir().expect("a folder");
+    let (relay, host) = served(data.path());
+    let place = host.chain().relays().next().expect("one").clone();
+    let (bobs, bob) = guest(&place);
+    let id = bobs.id();
+    let mut actions = vec![Action::AddDevice(device(2)), Action::AddRelay(place)];
+    actions.push(Action::AddGuest(link::Guest { fleet: id, name: "bob".into() }));
+    host.take_in(&fleet(&actions)).expect("kept");
+    let hosted = relay.introduce(bobs.clone(), &bob).expect("a guest");
+    let mut torn = bobs.clone();
+    for seed in [4, 5] {
+        let side = bobs.head().then(NOW, Action::AddDevice(device(seed))).expect("a link");
+        torn.handle(SignedLink::by(&key(3), side)).expect("it holds");
+    }
+    hosted.take_in(&torn).expect("kept");
+    assert!(hosted.chain().fork().is_some() && hosted.fleet().is_some(), "it is served, as it is named");
+    assert!(!relay.read().is_unsettled());
+    let damaged = data.path().join("relay").join(&id.to_string()[4..]).join("chain");
+    let both = [host.id(), id];
+    assert_eq!(relay.hosts(&both).expect("both can be read").len(), 2);
+    drop(hosted);
+    let good = std::fs::read(&damaged).expect("there");
+    std::fs::write(&damaged, b"damaged").expect("written");
+    assert_eq!(relay.hosts(&both).expect("one can be read").len(), 1);
+    assert!(relay.hosts(&[id]).is_err());
+    std::fs::write(&damaged, good).expect("written");
+    actions.push(Action::RemoveGuest(id));
+    host.take_in(&fleet(&actions)).expect("kept");
+    relay.tidy();
+    assert!(relay.engine.chain(&id).expect("read").is_none(), "nobody names it");
 }
 
 #[test]
