@@ -1,6 +1,8 @@
 //! The `hearth-coordinator` program.
 #![forbid(unsafe_code)]
 
+mod arenas;
+
 use std::{
     io::{self, IsTerminal, Write},
     net::SocketAddr,
@@ -156,7 +158,10 @@ fn main() -> ExitCode {
     let command = Command::parse();
     write_log(command.log);
     let done = match command.what {
-        What::Serve(serve) => serve.run(),
+        What::Serve(serve) => {
+            arenas::limit();
+            serve.run()
+        }
         What::Key(key) => key.run(),
     };
     match done {

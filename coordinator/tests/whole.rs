@@ -102,6 +102,20 @@ async fn what_cannot_be_served_is_refused_with_a_sentence() {
     running.end().await;
 }
 
+/// Without the limit, 10,000 idle devices take 20 MiB more.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[test]
+fn the_program_limits_the_arenas_of_its_allocator_and_stays_the_process_it_was() {
+    let data = tempfile::tempdir().expect("a folder");
+    let program = Program::start(data.path());
+    let of_process = |what: &str| std::fs::read(format!("/proc/{}/{what}", program.child.id())).expect("it runs");
+    let environment = of_process("environ");
+    assert!(environment.split(|byte| *byte == 0).any(|variable| variable == b"MALLOC_ARENA_MAX=2"));
+    let words = of_process("cmdline");
+    let mut words = words.split(|byte| *byte == 0);
+    assert_eq!((words.next(), words.next()), (Some(PROGRAM.as_bytes()), Some(&b"serve"[..])));
+}
+
 #[tokio::test]
 async fn a_page_from_elsewhere_gets_nothing() {
     let data = tempfile::tempdir().expect("a folder");
@@ -255,6 +269,7 @@ impl Program {
             .arg(data)
             .args(arguments)
             .env_remove("HEARTH_LOG")
+            .env_remove("MALLOC_ARENA_MAX")
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
