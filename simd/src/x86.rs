@@ -3,13 +3,18 @@
 //! No AVX-512 here: these sums wait for memory already, so wider registers gain nothing.
 
 use std::arch::x86_64::{
-    __m128i, _mm_add_epi32, _mm_add_ps, _mm_cvtsi128_si32, _mm_cvtss_f32, _mm_loadu_si128, _mm_movehl_ps,
-    _mm_shuffle_epi32, _mm_shuffle_ps, _mm256_add_epi32, _mm256_add_ps, _mm256_castps256_ps128, _mm256_castsi256_si128,
-    _mm256_cvtepi8_epi16, _mm256_extractf128_ps, _mm256_extracti128_si256, _mm256_fmadd_ps, _mm256_loadu_ps,
-    _mm256_madd_epi16, _mm256_setzero_ps, _mm256_setzero_si256,
+    __m128i, __m256i, _mm_add_epi32, _mm_add_ps, _mm_cvtsi128_si32, _mm_cvtss_f32, _mm_loadu_si128, _mm_movehl_ps,
+    _mm_shuffle_epi32, _mm_shuffle_ps, _mm256_add_epi32, _mm256_add_ps, _mm256_and_si256, _mm256_broadcastsi128_si256,
+    _mm256_castps256_ps128, _mm256_castsi256_si128, _mm256_cmpeq_epi8, _mm256_cvtepi8_epi16, _mm256_extractf128_ps,
+    _mm256_extracti128_si256, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_madd_epi16,
+    _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8, _mm256_setzero_ps, _mm256_setzero_si256,
+    _mm256_shuffle_epi8, _mm256_srli_epi16,
 };
 
-use crate::plain;
+use crate::{
+    classes::{Classes, Signs, Vector, each_block},
+    plain,
+};
 
 /// [`crate::dot_i8`], sixteen numbers at a time: widened to 16 bits, multiplied and added in pairs to 32 bits.
 #[target_feature(enable = "avx2")]
@@ -60,4 +65,76 @@ fn half(row: &[i8; 32], from: usize) -> __m128i {
     let part: &[i8] = &row[from..from + 16];
     // SAFETY: the slice holds sixteen bytes, all of which are read, and the load asks for no alignment.
     unsafe { _mm_loadu_si128(part.as_ptr().cast()) }
+}
+
+/// [`crate::classes::classes`], 32 bytes at a time.
+#[target_feature(enable = "avx2")]
+pub(crate) fn classes(text: &[u8], signs: &Signs, out: &mut Vec<Classes>) {
+    // SAFETY: this function is called only where there is AVX2.
+    unsafe { each_block::<Avx2>(text, signs, out) }
+}
+
+/// Thirty-two bytes.
+#[derive(Clone, Copy)]
+pub(crate) struct Avx2(__m256i);
+
+impl Vector for Avx2 {
+    const LANES: usize = 32;
+
+    #[inline(always)]
+    unsafe fn load(bytes: &[u8]) -> Self {
+        let bytes = &bytes[..32];
+        // SAFETY: the slice holds 32 bytes, all of which are read, and the load asks for no alignment.
+        Self(unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) })
+    }
+
+    #[inline(always)]
+    unsafe fn look_up(table: &[u8; 16], index: Self) -> Self {
+        // SAFETY: the table holds sixteen bytes, all of which are read, and the load asks for no alignment.
+        let table = unsafe { _mm_loadu_si128(table.as_ptr().cast()) };
+        // SAFETY: the caller knows that there is AVX2.
+        let both = unsafe { _mm256_broadcastsi128_si256(table) };
+        // SAFETY: as above.
+        Self(unsafe { _mm256_shuffle_epi8(both, index.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn splat(byte: u8) -> Self {
+        // SAFETY: the caller knows that there is AVX2.
+        Self(unsafe { _mm256_set1_epi8(byte.cast_signed()) })
+    }
+
+    #[inline(always)]
+    unsafe fn and(self, other: Self) -> Self {
+        // SAFETY: the caller knows that there is AVX2.
+        Self(unsafe { _mm256_and_si256(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn or(self, other: Self) -> Self {
+        // SAFETY: the caller knows that there is AVX2.
+        Self(unsafe { _mm256_or_si256(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn upper_half(self) -> Self {
+        // SAFETY: the caller knows that there is AVX2.
+        let moved = Self(unsafe { _mm256_srli_epi16::<4>(self.0) });
+        // SAFETY: as above. What came over from the byte beside is cut off.
+        unsafe { moved.and(Self::splat(0x0f)) }
+    }
+
+    #[inline(always)]
+    unsafe fn equals(self, byte: Self) -> u64 {
+        // SAFETY: the caller knows that there is AVX2.
+        let equal = unsafe { _mm256_cmpeq_epi8(self.0, byte.0) };
+        // SAFETY: as above.
+        u64::from(unsafe { _mm256_movemask_epi8(equal) }.cast_unsigned())
+    }
+
+    #[inline(always)]
+    unsafe fn set(self) -> u64 {
+        // SAFETY: the caller knows that there is AVX2.
+        unsafe { self.equals(Self::splat(0)) ^ 0xffff_ffff }
+    }
 }

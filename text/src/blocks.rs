@@ -4,6 +4,8 @@
 
 use std::sync::LazyLock;
 
+use crate::class::Class;
+
 /// No private key is longer.
 pub(crate) const KEY_MAX: usize = 24 << 10;
 
@@ -149,7 +151,7 @@ fn is_seed_word(word: &[u8]) -> bool {
 }
 
 /// Runs of a wallet's words: at least this many in a row, nothing but space, commas or numbers between them.
-const SEED_MIN: usize = 11;
+pub(crate) const SEED_MIN: u32 = 11;
 
 fn word_at(text: &[u8], at: usize) -> &[u8] {
     let n = text[at..].iter().take(9).take_while(|b| b.is_ascii_lowercase()).count();
@@ -238,4 +240,18 @@ pub(crate) fn words_after(text: &[u8], from: usize) -> Option<(usize, usize)> {
     }
     let end = start + text[start..end].trim_ascii_end().len();
     (words >= 10).then_some((start, end))
+}
+
+/// The seed in the link of a one-time password.
+pub(crate) fn find_otp(text: &[u8], at: usize, hide: &mut dyn FnMut(usize, usize, Class)) {
+    let n = text[at..]
+        .iter()
+        .take(1024)
+        .take_while(|b| !b.is_ascii_whitespace() && !matches!(b, b'"' | b'\'' | b'<'))
+        .count();
+    if let Some(i) = memchr::memmem::find(&text[at..at + n], b"secret=") {
+        let start = at + i + 7;
+        let end = start + text[start..at + n].iter().take_while(|b| **b != b'&').count();
+        hide(start, end, Class::TotpSeed);
+    }
 }

@@ -325,7 +325,7 @@ pub(crate) fn find_phone(text: &[u8], at: usize) -> Option<(usize, usize)> {
 
 /// A wallet at `at`: base58 with its check sum.
 pub(crate) fn find_wallet(text: &[u8], at: usize) -> Option<usize> {
-    if !crate::tokens::begins_here(text, at) {
+    if !crate::grammar::begins_here(text, at) {
         return None;
     }
     let n = text[at..].iter().take(40).take_while(|b| b.is_ascii_alphanumeric()).count();

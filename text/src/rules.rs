@@ -9,7 +9,7 @@ use zeroize::Zeroize;
 
 use crate::blocks;
 use crate::class::{Class, Counts, Span};
-use crate::find;
+use crate::scan::Scanner;
 use crate::words::{Raw, Redacted};
 
 /// Which optional classes are hidden. Credentials always are.
@@ -165,6 +165,7 @@ struct Reader {
     at: usize,
     /// What was hidden last goes on beyond what was read.
     open: Option<Class>,
+    scanner: Scanner,
 }
 
 impl Reader {
@@ -184,7 +185,7 @@ impl Reader {
         let to = if last { text.len() } else { floor(text, self.at + WINDOW + AHEAD) };
         let view = &bytes[from..to];
         let mut found = Vec::new();
-        find::find(
+        self.scanner.find(
             view,
             self.at - from - (self.at - from).min(REACH),
             (cut - from + REACH).min(view.len()),

@@ -107,7 +107,7 @@ fn tokens_are_known_by_how_they_begin() {
         ("OpenAI", format!("sk-proj-{alnum}")),
         ("npm", format!("npm_{}", &alnum[..36])),
         ("PyPI", format!("pypi-AgEIcHlwaS5vcmc{alnum}")),
-        ("SendGrid", format!("SG.{}.{alnum}", &alnum[..22])),
+        ("SendGrid", format!("SG.{}.{alnum}{}", &alnum[..22], &alnum[..7])),
         ("DigitalOcean", format!("dop_v1_{hex}{}", &hex[..24])),
         ("Vault", format!("hvs.{alnum}")),
         ("Shopify", format!("shpat_{}", &hex[..32])),

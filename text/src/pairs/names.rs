@@ -2,7 +2,10 @@
 //!
 //! Which words say password, token or key, which say something else, and how much a name says. It never looks at a value.
 
+use std::{collections::BTreeMap, sync::LazyLock};
+
 use crate::{class::Class, values::Strength};
+
 /// Letters by which the scan finds names worth reading; each is part of a name below.
 pub(crate) const HINTS: &[&str] = &[
     "pass",
@@ -358,6 +361,67 @@ const TAILS: &[&str] = &[
     "env",
 ];
 
+/// What a part of a name says: a bit for each list it is in.
+mod says {
+    pub(super) const PASSWORD: u8 = 1;
+    pub(super) const TOKEN: u8 = 2;
+    pub(super) const WEAK: u8 = 4;
+    pub(super) const QUALIFIER: u8 = 8;
+    pub(super) const INNOCENT: u8 = 16;
+    pub(super) const ABOUT: u8 = 32;
+    pub(super) const ASKING: u8 = 64;
+    pub(super) const TAIL: u8 = 128;
+}
+
+/// The lists above, asked at once.
+struct Lexicon {
+    words: Vec<(&'static [u8], u8)>,
+    /// For each hash one more than the place of its first word; words of one hash follow each other.
+    slots: Vec<u16>,
+}
+
+static LEXICON: LazyLock<Lexicon> = LazyLock::new(|| {
+    let lists = [
+        (PASSWORDS, says::PASSWORD),
+        (TOKEN_NAMES, says::TOKEN),
+        (WEAK_NAMES, says::WEAK),
+        (KEY_QUALIFIERS, says::QUALIFIER),
+        (KEY_INNOCENTS, says::INNOCENT),
+        (ABOUT, says::ABOUT),
+        (ASKING, says::ASKING),
+        (TAILS, says::TAIL),
+    ];
+    let mut said: BTreeMap<&'static [u8], u8> = BTreeMap::new();
+    for (list, bit) in lists {
+        for word in list {
+            *said.entry(word.as_bytes()).or_default() |= bit;
+        }
+    }
+    let mut words: Vec<_> = said.into_iter().collect();
+    words.sort_by_key(|(word, _)| Lexicon::slot(word));
+    let mut slots = vec![0; Lexicon::SLOTS];
+    for (n, (word, _)) in words.iter().enumerate().rev() {
+        slots[Lexicon::slot(word)] = u16::try_from(n + 1).expect("a few hundred words");
+    }
+    Lexicon { words, slots }
+});
+
+impl Lexicon {
+    const SLOTS: usize = 2048;
+
+    fn slot(word: &[u8]) -> usize {
+        let hash = word.iter().fold(word.len(), |hash, byte| hash.wrapping_mul(31) ^ usize::from(*byte));
+        (hash ^ hash >> 11) % Self::SLOTS
+    }
+
+    fn says(&self, part: &[u8]) -> u8 {
+        let slot = Self::slot(part);
+        let Some(first) = usize::from(self.slots[slot]).checked_sub(1) else { return 0 };
+        let list = self.words[first..].iter().take_while(|(word, _)| Self::slot(word) == slot);
+        list.filter(|(word, _)| *word == part).map(|(_, says)| *says).next().unwrap_or(0)
+    }
+}
+
 /// A name that says something, and where it ends.
 pub(super) struct Name {
     pub(super) start: usize,
@@ -370,94 +434,111 @@ fn in_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'$') || byte >= 0x80
 }
 
-/// Splits a name into parts at separators, at digits and where its case turns; gives each part's end too.
-fn parts(name: &[u8]) -> Vec<(usize, usize)> {
-    let mut found = Vec::new();
-    let mut start = None;
-    let kind = |b: u8| {
-        if b.is_ascii_lowercase() || b >= 0x80 {
-            1
-        } else if b.is_ascii_uppercase() {
-            2
-        } else if b.is_ascii_digit() {
-            3
-        } else {
-            0
+/// A name has no more parts; what has is no name.
+const PARTS_MAX: usize = 48;
+
+/// A name in lower case, and where its parts begin and end.
+struct Parts {
+    lower: [u8; 2 * NAME_MAX],
+    ends: [(u8, u8); PARTS_MAX],
+    count: usize,
+}
+
+impl Parts {
+    /// Splits a name at separators, at digits and where its case turns. `None` if it has more parts than names have.
+    fn of(name: &[u8]) -> Option<Self> {
+        const {
+            assert!(2 * NAME_MAX < 256, "places fit a byte");
         }
-    };
-    for at in 0..=name.len() {
-        let now = name.get(at).map_or(0, |b| kind(*b));
-        let before = if at == 0 { 0 } else { kind(name[at - 1]) };
-        let next = name.get(at + 1).map_or(0, |b| kind(*b));
-        // `APIKey` is `API` and `Key`: a capital begins a part if a small letter is on either side of it.
-        let turns = match (before, now) {
-            (1, 2) => true,
-            (2, 2) => next == 1 && at >= 1,
-            (3, 1 | 2) | (1 | 2, 3) => true,
-            _ => false,
+        let mut found = Self { lower: [0; 2 * NAME_MAX], ends: [(0, 0); PARTS_MAX], count: 0 };
+        for (lower, byte) in found.lower.iter_mut().zip(name) {
+            *lower = byte.to_ascii_lowercase();
+        }
+        let kind = |b: u8| match b {
+            b'a'..=b'z' | 0x80.. => 1,
+            b'A'..=b'Z' => 2,
+            b'0'..=b'9' => 3,
+            _ => 0,
         };
-        if let Some(from) = start
-            && (now == 0 || turns)
-        {
-            found.push((from, at));
-            start = None;
+        let mut start = None;
+        let mut before = 0;
+        let mut now = name.first().map_or(0, |b| kind(*b));
+        for at in 0..=name.len() {
+            let next = name.get(at + 1).map_or(0, |b| kind(*b));
+            // `APIKey` is `API` and `Key`: a capital begins a part if a small letter is on either side of it.
+            let turns = match (before, now) {
+                (1, 2) | (3, 1 | 2) | (1 | 2, 3) => true,
+                (2, 2) => next == 1,
+                _ => false,
+            };
+            if let Some(from) = start
+                && (now == 0 || turns)
+            {
+                *found.ends.get_mut(found.count)? = (from, u8::try_from(at).ok()?);
+                found.count += 1;
+                start = None;
+            }
+            if now != 0 && start.is_none() {
+                start = Some(u8::try_from(at).ok()?);
+            }
+            (before, now) = (now, next);
         }
-        if now != 0 && start.is_none() {
-            start = Some(at);
-        }
+        Some(found)
     }
-    found
+
+    fn part(&self, n: usize) -> &[u8] {
+        let (start, end) = self.ends[n];
+        &self.lower[usize::from(start)..usize::from(end)]
+    }
+
+    fn end(&self, n: usize) -> usize {
+        usize::from(self.ends[n].1)
+    }
 }
 
-fn listed(words: &[&str], part: &str) -> bool {
-    words.contains(&part)
-}
-
-/// What one part says, alone or by how it ends.
-fn part_strength(part: &str) -> Option<Strength> {
-    if listed(PASSWORDS, part) {
+/// What one part says, alone or by how it ends; `says` is what the lists say of it.
+fn part_strength(part: &[u8], says: u8) -> Option<Strength> {
+    if says & says::PASSWORD != 0 {
         return Some(Strength::Strong);
     }
-    if listed(TOKEN_NAMES, part) {
+    if says & says::TOKEN != 0 {
         return Some(Strength::Medium);
     }
-    if listed(WEAK_NAMES, part) {
+    if says & says::WEAK != 0 {
         return Some(Strength::Weak);
     }
     if part.len() > 6 {
-        if ["password", "passwd", "passphrase", "passwort"].iter().any(|end| part.ends_with(end)) {
+        let ends = |words: &[&str]| words.iter().any(|end| part.ends_with(end.as_bytes()));
+        if ends(&["password", "passwd", "passphrase", "passwort"]) {
             return Some(Strength::Strong);
         }
-        if ["secret", "token", "apikey", "accesskey", "secretkey", "privatekey", "authkey"]
-            .iter()
-            .any(|end| part.ends_with(end))
-        {
+        if ends(&["secret", "token", "apikey", "accesskey", "secretkey", "privatekey", "authkey"]) {
             return Some(Strength::Medium);
         }
-        let word = [
+        let words = [
             "monkey", "turkey", "donkey", "hockey", "whiskey", "jockey", "hotkey", "passkey", "lackey", "flunkey",
             "mickey",
         ];
-        if part.ends_with("key") && !word.iter().any(|w| part.ends_with(w)) {
+        if ends(&["key"]) && !ends(&words) {
             return Some(Strength::Weak);
         }
     }
     None
 }
 
-fn class_of(part: &str, before: &str) -> Class {
+fn class_of(part: &[u8], strength: Strength, before: &[u8]) -> Class {
     match part {
-        "secret" | "secrets" | "clientsecret" | "seed" | "salt"
-            if !matches!(before, "totp" | "otp" | "mfa" | "twofactor") =>
+        b"secret" | b"secrets" | b"clientsecret" | b"seed" | b"salt"
+            if !matches!(before, b"totp" | b"otp" | b"mfa" | b"twofactor") =>
         {
             Class::GenericSecret
         }
-        "totp" | "otp" => Class::TotpSeed,
-        "secret" | "seed" => Class::TotpSeed,
-        "authorization" | "bearer" => Class::AuthHeader,
-        "sessionid" | "sessid" | "phpsessid" | "jsessionid" | "aspsessionid" | "sid" | "session" | "sess" | "xsrf"
-        | "cookie" => Class::SessionCookie,
-        _ if part_strength(part) == Some(Strength::Strong) => Class::Password,
+        b"totp" | b"otp" => Class::TotpSeed,
+        b"secret" | b"seed" => Class::TotpSeed,
+        b"authorization" | b"bearer" => Class::AuthHeader,
+        b"sessionid" | b"sessid" | b"phpsessid" | b"jsessionid" | b"aspsessionid" | b"sid" | b"session" | b"sess"
+        | b"xsrf" | b"cookie" => Class::SessionCookie,
+        _ if strength == Strength::Strong => Class::Password,
         _ => Class::ApiKey,
     }
 }
@@ -480,39 +561,52 @@ pub(super) fn name_at(text: &[u8], at: usize, hint_len: usize) -> Option<Name> {
     if end <= at || start >= end {
         return None;
     }
-    let name = &text[start..end];
-    let parts = parts(name);
-    let words: Vec<String> = parts.iter().map(|(a, b)| String::from_utf8_lossy(&name[*a..*b]).to_lowercase()).collect();
-    let last = (0..words.len()).rev().find(|i| part_strength(&words[*i]).is_some())?;
-    let word = words[last].as_str();
-    let before = if last > 0 { words[last - 1].as_str() } else { "" };
-    let mut strength = part_strength(word)?;
-    let tail = &words[last + 1..];
-    if tail.iter().any(|part| listed(ABOUT, part)) && !(listed(TAILS, tail.last().map_or("", String::as_str))) {
+    let parts = Parts::of(&text[start..end])?;
+    let lexicon = &*LEXICON;
+    let mut says = [0; PARTS_MAX];
+    let mut strengths = [None; PARTS_MAX];
+    for n in 0..parts.count {
+        says[n] = lexicon.says(parts.part(n));
+        strengths[n] = part_strength(parts.part(n), says[n]);
+    }
+    let last = (0..parts.count).rev().find(|n| strengths[*n].is_some())?;
+    let word = parts.part(last);
+    let (before, says_before) = if last > 0 { (parts.part(last - 1), says[last - 1]) } else { (&b""[..], 0) };
+    let mut strength = strengths[last]?;
+    let tail = last + 1..parts.count;
+    let ends_known = says[..parts.count][tail.clone()].last().is_some_and(|says| says & says::TAIL != 0);
+    if tail.clone().any(|n| says[n] & says::ABOUT != 0) && !ends_known {
         // `token_url`, `key_id`. But the name may hide the value in itself: see `attached`.
-        return Some(Name { start, end: start + parts[last].1, strength: Strength::Weak, class: Class::ApiKey })
+        return Some(Name { start, end: start + parts.end(last), strength: Strength::Weak, class: Class::ApiKey })
             .filter(|_| tail.len() > 3);
     }
-    if last > 0 && listed(ASKING, before) && strength == Strength::Strong {
+    if last > 0 && says_before & says::ASKING != 0 && strength == Strength::Strong {
         return None;
     }
-    if matches!(word, "key" | "keys") {
-        if listed(KEY_INNOCENTS, before) {
+    let is_key = matches!(word, b"key" | b"keys");
+    if is_key {
+        if says_before & says::INNOCENT != 0 {
             return None;
         }
-        if listed(KEY_QUALIFIERS, before) || words.iter().any(|w| w == "secret" || w == "api" || w == "token") {
+        if says_before & says::QUALIFIER != 0
+            || (0..parts.count).any(|n| matches!(parts.part(n), b"secret" | b"api" | b"token"))
+        {
             strength = Strength::Medium;
         }
     }
     // Of two keys the public one is no secret, also when prose says so.
-    if matches!(word, "key" | "keys") && last == 0 {
-        let lead = text[start.saturating_sub(10)..start].to_ascii_lowercase();
-        if ["public ", "primary ", "foreign ", "host ", "arrow "].iter().any(|said| lead.ends_with(said.as_bytes())) {
+    if is_key && last == 0 {
+        let lead = &text[start.saturating_sub(10)..start];
+        let said = |word: &str| {
+            lead.len() >= word.len() && lead[lead.len() - word.len()..].eq_ignore_ascii_case(word.as_bytes())
+        };
+        if ["public ", "primary ", "foreign ", "host ", "arrow "].into_iter().any(said) {
             return None;
         }
     }
-    let known_tail = tail.iter().all(|part| {
-        listed(TAILS, part) || (tail.len() <= 2 && (part.len() <= 3 || part.bytes().all(|b| b.is_ascii_digit())))
+    let known_tail = tail.clone().all(|n| {
+        let part = parts.part(n);
+        says[n] & says::TAIL != 0 || (tail.len() <= 2 && (part.len() <= 3 || part.iter().all(u8::is_ascii_digit)))
     });
     if !tail.is_empty() && !known_tail {
         strength = Strength::Weak;
@@ -520,14 +614,14 @@ pub(super) fn name_at(text: &[u8], at: usize, hint_len: usize) -> Option<Name> {
     // Another part may say more than the last: `secret_key`, `password_salt`.
     if strength == Strength::Weak
         && known_tail
-        && words[..last].iter().any(|w| matches!(part_strength(w), Some(Strength::Medium | Strength::Strong)))
+        && strengths[..last].iter().any(|said| matches!(said, Some(Strength::Medium | Strength::Strong)))
     {
         strength = Strength::Medium;
     }
-    let any_password = words.iter().any(|w| part_strength(w) == Some(Strength::Strong)) && strength != Strength::Weak;
-    let class = if any_password && strength == Strength::Strong { Class::Password } else { class_of(word, before) };
+    let any_password = strengths[..parts.count].contains(&Some(Strength::Strong)) && strength == Strength::Strong;
+    let class = if any_password { Class::Password } else { class_of(word, strengths[last]?, before) };
     // A tail that is no part of the name may be the value itself, joined by a dash.
-    let end = if known_tail { end } else { start + parts[last].1 };
+    let end = if known_tail { end } else { start + parts.end(last) };
     Some(Name { start, end, strength, class })
 }
 

@@ -1,0 +1,630 @@
+//! One pass over a stretch of text: the vector stage says where it pays to look, and only there is anything read.
+//!
+//! Each block of 64 bytes comes as masks. A candidate is a bit that survives what can be asked of masks alone: where a long run of a token's
+//! characters begins, where a word of [`signs`](crate::signs) may stand, where seven digits stand together. Every reading is bounded, so
+//! that no text makes the pass slower than linear.
+
+use hearth_simd::classes::{BLOCK, Classes, classes};
+
+use crate::class::{Class, Span};
+use crate::grammar::{Alphabet, begins_here};
+use crate::rules::Policy;
+use crate::signs::{BEGINNINGS, INFIXES, Mark, RUN, Start, WORDS};
+use crate::{blocks, checks, commands, links, numbers, packs, pairs, tokens, values};
+
+/// A token with a mark in its middle is at least this long.
+const LONG: usize = 32;
+/// So many digits of a key stand before the dash and the name of a data centre.
+const CENTRE: usize = 32;
+
+/// The masks of a stretch; kept between stretches for its room.
+#[derive(Default)]
+pub(crate) struct Scanner {
+    masks: Vec<Classes>,
+}
+
+impl Scanner {
+    /// Finds what the policy hides. Signs are looked for in `text[from..to]`; what they begin may be read beyond.
+    pub(crate) fn find(&mut self, text: &[u8], from: usize, to: usize, policy: &Policy, found: &mut Vec<Span>) {
+        classes(&text[from..text.len().min(to + BLOCK)], &WORDS.signs, &mut self.masks);
+        let mut scan = Scan {
+            text,
+            policy,
+            found,
+            names_to: from,
+            cookies_to: from,
+            colons_to: from,
+            command: (usize::MAX, from),
+            phrase: Phrase { from, words: 0 },
+        };
+        let mut before = from.checked_sub(1).map_or(Before::default(), |at| Before::of(text[at]));
+        for n in 0..(to - from).div_ceil(BLOCK) {
+            let here = self.masks[n];
+            let next = self.masks.get(n + 1).copied().unwrap_or_default();
+            let base = from + n * BLOCK;
+            let inside = if to - base < BLOCK { (1 << (to - base)) - 1 } else { u64::MAX };
+            scan.block(base, inside, before, &here, &next);
+            before = Before::last(&here);
+        }
+        scan.phrase(to);
+        if policy.packs {
+            packs::find(text, from, to, found);
+        }
+    }
+}
+
+/// What the byte before a block was: a bit each.
+#[derive(Clone, Copy, Default)]
+struct Before {
+    word: u64,
+    wide: u64,
+    digit: u64,
+    letter: u64,
+}
+
+impl Before {
+    fn of(byte: u8) -> Self {
+        Self {
+            word: u64::from(byte.is_ascii_alphanumeric() || byte == b'_'),
+            wide: u64::from(Alphabet::Wide.has(byte) || matches!(byte, b'$' | b':')),
+            digit: u64::from(byte.is_ascii_digit()),
+            letter: u64::from(byte.is_ascii_alphabetic()),
+        }
+    }
+
+    fn last(block: &Classes) -> Self {
+        Self { word: block.word >> 63, wide: block.wide >> 63, digit: block.digit >> 63, letter: block.letter >> 63 }
+    }
+}
+
+/// A row of words that could be a seed phrase: where it began, and how many words of three to eight letters it has.
+struct Phrase {
+    from: usize,
+    words: u32,
+}
+
+/// The places of the bits of a mask.
+fn places(mut mask: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        (mask != 0).then(|| {
+            let place = mask.trailing_zeros() as usize;
+            mask &= mask - 1;
+            place
+        })
+    })
+}
+
+/// The bits of two blocks from `place` on.
+fn ahead(here: u64, next: u64, place: usize) -> u64 {
+    let both = u128::from(here) | u128::from(next) << BLOCK;
+    #[expect(clippy::cast_possible_truncation, reason = "the lower half is what is asked for")]
+    let bits = (both >> place) as u64;
+    bits
+}
+
+/// Where at least [`RUN`] bits follow each other, by their first.
+fn runs(here: u64, next: u64) -> u64 {
+    const { assert!(RUN == 12, "eight and four") };
+    let one = u128::from(here) | u128::from(next) << BLOCK;
+    let two = one & one >> 1;
+    let four = two & two >> 2;
+    let eight = four & four >> 4;
+    #[expect(clippy::cast_possible_truncation, reason = "the lower half is what is asked for")]
+    let runs = (eight & four >> 8) as u64;
+    runs
+}
+
+struct Scan<'a> {
+    text: &'a [u8],
+    policy: &'a Policy,
+    found: &'a mut Vec<Span>,
+    /// A name is read once, however many signs it holds; so is a line of cookies and an address with colons.
+    names_to: usize,
+    cookies_to: usize,
+    colons_to: usize,
+    /// The command that was read last, and how far: its later flags were met then.
+    command: (usize, usize),
+    phrase: Phrase,
+}
+
+impl Scan<'_> {
+    fn hide(&mut self, start: usize, end: usize, class: Class) {
+        if start < end {
+            self.found.push(Span { start, end, class });
+        }
+    }
+
+    fn byte(&self, at: usize) -> u8 {
+        self.text.get(at).copied().unwrap_or(b' ')
+    }
+
+    fn block(&mut self, base: usize, inside: u64, before: Before, here: &Classes, next: &Classes) {
+        let starts = here.word & !(here.word << 1 | before.word) & inside;
+        for place in places(starts & runs(here.wide, next.wide)) {
+            self.run(base + place);
+        }
+        if self.policy.every_ip {
+            for place in places(starts & here.letter) {
+                self.hardware(base + place);
+            }
+        }
+        for place in places(here.marks[0] & inside) {
+            self.said(base + place);
+        }
+        for place in places(here.marks[1] & starts) {
+            self.done(base + place);
+        }
+        let long = here.wide & !(here.wide << 1 | before.wide) & inside;
+        for place in places(long & runs(here.wide, next.wide)) {
+            let wide = ahead(here.wide, next.wide, place);
+            let length = wide.trailing_ones() as usize;
+            let run = if length == BLOCK { u64::MAX } else { (1 << length) - 1 };
+            let upper = (here.letter & !here.lower, next.letter & !next.lower);
+            if length == BLOCK
+                || length >= LONG
+                    && ahead(here.digit, next.digit, place) & run != 0
+                    && ahead(upper.0, upper.1, place) & run != 0
+            {
+                self.long(base + place);
+            }
+        }
+        let numbers = here.digit & !(here.digit << 1 | before.digit) & inside;
+        for place in places(numbers) {
+            let number = Number {
+                at: base + place,
+                digits: ahead(here.digit, next.digit, place),
+                groups: ahead(here.number, next.number, place),
+                word: ahead(here.word, next.word, place),
+            };
+            self.number(&number);
+        }
+        if self.policy.personal {
+            for place in places(here.at & inside) {
+                self.address(base + place);
+            }
+        }
+        for place in places(here.colon & inside) {
+            self.colon(base + place);
+        }
+        for place in places(here.dollar & inside) {
+            self.dollar(base + place);
+        }
+        self.words(base, before, here, next);
+    }
+
+    /// A word that begins a long run of a token's characters.
+    fn run(&mut self, at: usize) {
+        self.begins(at);
+        match (at.checked_sub(1).map(|i| self.text[i]), self.text[at]) {
+            // `\nTOKEN`, `%3DTOKEN`: the escape is no part of it.
+            (Some(b'\\'), b'n' | b't' | b'r') => self.begins(at + 1),
+            (Some(b'%'), first) if first.is_ascii_hexdigit() => self.begins(at + 2),
+            _ => {}
+        }
+    }
+
+    /// A run long enough for a token whose mark is in its middle.
+    fn long(&mut self, at: usize) {
+        let text = self.text;
+        let is_wide = |byte: &u8| Alphabet::Wide.has(*byte) || matches!(byte, b'$' | b':');
+        let n = text[at..].iter().take_while(|byte| is_wide(byte)).count();
+        for mark in INFIXES.find_overlapping_iter(&text[at..at + n]) {
+            let infix = &tokens::INFIXES[mark.pattern().as_usize()];
+            if let Some((start, end)) = infix.find(text, at + mark.start()) {
+                self.hide(start, end, infix.class);
+            }
+        }
+    }
+
+    fn begins(&mut self, at: usize) {
+        let text = self.text;
+        if matches!(self.byte(at), b'M' | b'N' | b'O')
+            && let Some(end) = tokens::find_dotted(text, at)
+        {
+            self.hide(at, end, Class::ApiKey);
+        }
+        if self.byte(at + CENTRE) == b'-'
+            && let Some((start, end)) = tokens::find_with_centre(text, at + CENTRE)
+        {
+            self.hide(start, end, Class::ApiKey);
+        }
+        for start in BEGINNINGS.at(text, at) {
+            match start {
+                Start::Token(i) => {
+                    if let Some(end) = tokens::TOKENS[i].find(text, at) {
+                        self.hide(at, end, tokens::TOKENS[i].class);
+                    }
+                }
+                Start::Hook(i) => {
+                    if let Some((start, end)) = tokens::find_hook(text, at, i) {
+                        self.hide(start, end, Class::ApiKey);
+                    }
+                }
+                Start::Putty if text[at..].starts_with(b"PuTTY-User-Key-File-") => {
+                    self.hide(at, blocks::find_putty(text, at), Class::PrivateKey);
+                }
+                Start::Putty => {}
+                Start::Jwt => {
+                    if let Some(end) = tokens::find_jwt(text, at) {
+                        self.hide(at, end, Class::Jwt);
+                    }
+                }
+                Start::Age => {
+                    let n =
+                        text[at..].iter().take(256).take_while(|b| b.is_ascii_alphanumeric() || **b == b'-').count();
+                    if n >= 40 && (text[at..].starts_with(b"AGE-SECRET-KEY-") || text[at..].starts_with(b"AGE-PLUGIN-"))
+                    {
+                        self.hide(at, at + n, Class::PrivateKey);
+                    }
+                }
+                Start::Ether if self.policy.personal => {
+                    let n = text[at + 2..].iter().take(65).take_while(|b| b.is_ascii_hexdigit()).count();
+                    if n == 40
+                        && begins_here(text, at)
+                        && !self.byte(at + 42).is_ascii_alphanumeric()
+                        && values::is_random(&text[at + 2..at + 42], 40)
+                    {
+                        self.hide(at, at + 42, Class::CryptoWallet);
+                    }
+                }
+                Start::Segwit if self.policy.personal => {
+                    let n = text[at..].iter().take(91).take_while(|b| b.is_ascii_alphanumeric()).count();
+                    if (26..=90).contains(&n) && begins_here(text, at) && checks::bech32(&text[at..at + n]) {
+                        self.hide(at, at + n, Class::CryptoWallet);
+                    }
+                }
+                Start::Ether | Start::Segwit => {}
+            }
+        }
+    }
+
+    /// A place where a word of the first set may stand.
+    fn said(&mut self, at: usize) {
+        let text = self.text;
+        for word in WORDS.at(text, at) {
+            let end = at + word.bytes.len();
+            let found = &mut *self.found;
+            let mut hide = |start: usize, end: usize, class: Class| {
+                if start < end {
+                    found.push(Span { start, end, class });
+                }
+            };
+            match word.mark {
+                Mark::Name if at >= self.names_to => self.names_to = pairs::find(text, at, word.bytes.len(), &mut hide),
+                Mark::Phrase => {
+                    if let Some((start, end)) = blocks::words_after(text, end) {
+                        hide(start, end, Class::SeedPhrase);
+                    }
+                }
+                Mark::Cookie if at >= self.cookies_to => self.cookies_to = pairs::cookies(text, end, &mut hide),
+                _ => {}
+            }
+        }
+    }
+
+    /// A place where a word of the second set may stand.
+    fn done(&mut self, at: usize) {
+        let text = self.text;
+        for word in WORDS.at(text, at) {
+            let found = &mut *self.found;
+            let mut hide = |start: usize, end: usize, class: Class| {
+                if start < end {
+                    found.push(Span { start, end, class });
+                }
+            };
+            match word.mark {
+                Mark::Command(i) if self.command.0 == i && at < self.command.1 => {}
+                Mark::Command(i) => self.command = (i, commands::find(text, at, i, &mut hide)),
+                Mark::Sudo => commands::find_piped(text, at, &mut hide),
+                Mark::Armour => {
+                    // `-----BEGIN`, and `---- BEGIN` of SSH2.
+                    let dash = [1, 2].into_iter().filter_map(|n| at.checked_sub(n)).find(|dash| text[*dash] == b'-');
+                    if let Some((start, end)) = dash.and_then(|dash| blocks::find_armour(text, dash)) {
+                        hide(start, end, Class::PrivateKey);
+                    }
+                }
+                Mark::Name | Mark::Phrase | Mark::Cookie => {}
+            }
+        }
+    }
+
+    /// An `@` that may stand in an e-mail address.
+    fn address(&mut self, at: usize) {
+        let text = self.text;
+        let Some((start, end)) = links::find_email(text, at) else { return };
+        // In `scheme://user:secret@host` the sign belongs to the link.
+        let lead = &text[start.saturating_sub(128)..start];
+        let word = lead.iter().rposition(u8::is_ascii_whitespace).map_or(0, |i| i + 1);
+        let in_link = memchr::memmem::rfind(&lead[word..], b"://").is_some_and(|i| {
+            let rest = &lead[word + i + 3..];
+            !rest.iter().any(|b| matches!(b, b'/' | b'?' | b'"'))
+        });
+        if !in_link {
+            self.hide(start, end, Class::Email);
+        }
+    }
+
+    fn colon(&mut self, at: usize) {
+        let text = self.text;
+        let next = self.byte(at + 1);
+        if next == b'/' && self.byte(at + 2) == b'/' {
+            self.link(at);
+        } else if at >= self.colons_to
+            && (next == b':' || next.is_ascii_hexdigit())
+            && (self.policy.public_ip || self.policy.every_ip || self.policy.packs)
+            && let Some((start, end, address)) = links::find_colons(text, at)
+        {
+            self.colons_to = end;
+            match address {
+                Some(address) if self.policy.every_ip || self.policy.public_ip && links::is_public(address.into()) => {
+                    self.hide(start, end, Class::Ip);
+                }
+                None if self.policy.every_ip => self.hide(start, end, Class::Mac),
+                _ => {}
+            }
+        }
+    }
+
+    fn link(&mut self, at: usize) {
+        let text = self.text;
+        let found = &mut *self.found;
+        let mut hide = |start: usize, end: usize, class: Class| {
+            if start < end {
+                found.push(Span { start, end, class });
+            }
+        };
+        links::find_userinfo(text, at, &mut hide);
+        if text[..at].ends_with(b"otpauth") {
+            blocks::find_otp(text, at, &mut hide);
+        }
+        if self.policy.packs
+            && let Some((start, end)) = packs::find_link(text, at)
+        {
+            hide(start, end, Class::Url);
+        }
+    }
+
+    /// A word that may begin a hardware address with dashes or dots; those with colons and those that begin with a digit are met there.
+    fn hardware(&mut self, at: usize) {
+        if (self.byte(at + 2) == b'-' || self.byte(at + 4) == b'.')
+            && let Some(end) = links::find_mac(self.text, at)
+        {
+            self.hide(at, end, Class::Mac);
+        }
+    }
+
+    /// A `$` or `{` that may begin a password's hash.
+    fn dollar(&mut self, at: usize) {
+        const SCHEME_MAX: usize = 18;
+        let text = self.text;
+        let begins = if text[at] == b'{' {
+            matches!(self.byte(at + 1), b'S' | b'M' | b'C' | b'P' | b'A' | b'b' | b'X' | b's')
+        } else {
+            let name = text[at + 1..].iter().take(SCHEME_MAX);
+            let n = name.take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')).count();
+            n > 0 && matches!(self.byte(at + 1 + n), b'$' | b',' | b'*')
+        };
+        if begins && let Some(end) = blocks::find_hash(text, at) {
+            self.hide(at, end, Class::PasswordHash);
+        }
+    }
+
+    /// Counts words of three to eight letters that follow each other; as many as a seed phrase has are read.
+    fn words(&mut self, base: usize, before: Before, here: &Classes, next: &Classes) {
+        let starts = here.letter & !(here.letter << 1 | before.letter);
+        let second = ahead(here.letter, next.letter, 1);
+        let third = ahead(here.letter, next.letter, 2);
+        let short = starts & !(second & third);
+        // Where a word goes on, and what no such row has in it.
+        let long = {
+            let two = here.letter & second;
+            let two_next = next.letter & next.letter >> 1;
+            let four = two & ahead(two, two_next, 2);
+            let four_next = two_next & two_next >> 2;
+            let eight = four & ahead(four, four_next, 4);
+            starts & eight & ahead(here.letter, next.letter, 8)
+        };
+        let other = here.wide & !here.number | here.letter & !here.lower | here.at | here.dollar;
+        let broken = short | long | other & !here.lower;
+        if broken == 0 {
+            self.phrase.words += starts.count_ones();
+            return;
+        }
+        let first = broken.trailing_zeros();
+        self.phrase.words += (starts & ((1 << first) - 1)).count_ones();
+        if (starts & !broken).count_ones() >= blocks::SEED_MIN {
+            // Words enough between two that are not: the block is read whole.
+            self.phrase.words += blocks::SEED_MIN;
+        }
+        self.phrase(base + BLOCK);
+        let last = 63 - broken.leading_zeros();
+        let rest = if last == 63 { 0 } else { starts & u64::MAX << (last + 1) };
+        self.phrase = Phrase { from: base, words: rest.count_ones() };
+    }
+
+    /// Reads the row of words that ends before `to`, if it is long enough.
+    fn phrase(&mut self, to: usize) {
+        if self.phrase.words >= blocks::SEED_MIN {
+            let from = self.phrase.from;
+            let found = &mut *self.found;
+            blocks::find_seeds(&self.text[from..to.min(self.text.len())], &mut |start, end| {
+                found.push(Span { start: from + start, end: from + end, class: Class::SeedPhrase });
+            });
+        }
+    }
+
+    fn number(&mut self, number: &Number) {
+        let text = self.text;
+        let at = number.at;
+        let n = number.run(text);
+        let next = self.byte(at + n);
+        let before = at.checked_sub(1).map_or(b' ', |i| text[i]);
+        if next == b':' && (n >= 5 || before == b':') {
+            if let Some(end) = tokens::find_bot(text, at, n) {
+                self.hide(at, end, Class::ApiKey);
+            }
+            let found = &mut *self.found;
+            numbers::find_pgpass(text, at, n, &mut |start, end, class| {
+                if start < end {
+                    found.push(Span { start, end, class });
+                }
+            });
+        }
+        let many = number.digits_in_groups();
+        if self.policy.personal {
+            if many >= 12
+                && (4..=19).contains(&n)
+                && let Some(end) = numbers::find_card(text, at)
+            {
+                self.hide(at, end, Class::CreditCard);
+                return;
+            }
+            if before.is_ascii_alphabetic()
+                && n >= 2
+                && let Some((start, end)) = numbers::find_iban(text, at)
+            {
+                self.hide(start, end, Class::Iban);
+                return;
+            }
+            if many >= 9
+                && matches!(n, 3 | 9)
+                && let Some(end) = numbers::find_ssn(text, at)
+            {
+                self.hide(at, end, Class::UsSsn);
+                return;
+            }
+            if matches!(text[at], b'1' | b'3')
+                && (next.is_ascii_alphabetic() || n > 20)
+                && number.word.trailing_ones() >= 25
+                && let Some(end) = numbers::find_wallet(text, at)
+            {
+                self.hide(at, end, Class::CryptoWallet);
+            }
+        }
+        if (self.policy.public_ip || self.policy.every_ip)
+            && next == b'.'
+            && n <= 3
+            && many >= 4
+            && let Some((end, address)) = links::find_v4(text, at)
+        {
+            if self.policy.every_ip || links::is_public(address.into()) {
+                self.hide(at, end, Class::Ip);
+            }
+            return;
+        }
+        if self.policy.every_ip
+            && n <= 4
+            && let Some(end) = links::find_mac(text, at)
+        {
+            self.hide(at, end, Class::Mac);
+            return;
+        }
+        // A phone number is read from its first digits only.
+        if self.policy.personal
+            && many >= 7
+            && n <= 15
+            && (n >= 7 || matches!(next, b' ' | b'-' | b'.' | b')' | b'/' | b'('))
+            && let Some((start, end)) = numbers::find_phone(text, at)
+        {
+            self.hide(start, end, Class::Phone);
+        }
+    }
+}
+
+/// A run of digits, and the masks of what follows its first.
+struct Number {
+    at: usize,
+    digits: u64,
+    groups: u64,
+    word: u64,
+}
+
+impl Number {
+    /// How many digits stand in one piece.
+    fn run(&self, text: &[u8]) -> usize {
+        match self.digits.trailing_ones() as usize {
+            BLOCK => text[self.at..].iter().take_while(|b| b.is_ascii_digit()).count(),
+            n => n,
+        }
+    }
+
+    /// How many digits follow each other with nothing between them but what stands between groups: all that a card or a telephone number could
+    /// have.
+    fn digits_in_groups(&self) -> u32 {
+        let mask = match self.groups.trailing_ones() {
+            64 => u64::MAX,
+            n => (1 << n) - 1,
+        };
+        (self.digits & mask).count_ones()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One of each kind that the masks lead to.
+    const SHAPES: &[(&str, Class)] = &[
+        ("ghp_aZ3kQ9xT7bN2mW5cV8rL4pY6sD1fG0hJ2kE8", Class::ApiKey),
+        ("xoxb-7f3a9c2e5b81", Class::ApiKey),
+        ("MTk4NjIyNDgzNDcxOTI1MjQ4.Cl2FMQ.ZnCjm1XVW7vRze4b7Cq4se7kKWs", Class::ApiKey),
+        ("iK1An2fASvu0iI3CASxJT3BlbkFJOSx0Wbzn1Hkir0gsNEhy", Class::ApiKey),
+        ("lZ58Q~snST3IpYkLzjliA4RGufhGD1Zreosfhypn", Class::ApiKey),
+        ("7c4e0b1f9a2d5836e1f0a9b8c7d6e5f4-us14", Class::ApiKey),
+        ("7201948365:AAH5kP0vJ2mQ8rT4xW9bZ1cD6fG3hL7nS0y", Class::ApiKey),
+        ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhYmMifQ.dBjftJeZ4CVPmB92K27uhbUJU1p1rwW1gFWF", Class::Jwt),
+        ("$2b$12$R9h7cIPz0giURNNX3kh2OPST9PgBkqquzi7Ss7KIUgO2t0jWMUW2K", Class::PasswordHash),
+        ("{SSHA}3Q2mVnKpL0xYt7uJ9cR5wB1zD4fG6hNa", Class::PasswordHash),
+        ("password=hunter2z", Class::Password),
+        ("DbPassword: \"k3lmq9\"", Class::Password),
+        ("curl -u eve:Sommer77x https://a.de", Class::AuthHeader),
+        ("postgres://eve:Sommer77x@db.home/a", Class::ConnectionString),
+        ("4012888888881881", Class::CreditCard),
+        ("DE89 3704 0044 0532 0130 00", Class::Iban),
+        ("412-68-9173", Class::UsSsn),
+        ("eve.sommer@web.de", Class::Email),
+        ("+49 30 901820", Class::Phone),
+        ("1BoatSLRHtKNngkdXEeobR76b53LETtpyT", Class::CryptoWallet),
+        ("bc1qar0srrr7xfkvy5l643lydnw9re59gtzzwf5mdq", Class::CryptoWallet),
+        ("93.184.215.14", Class::Ip),
+        ("2a00:1450:4001:82b::200e", Class::Ip),
+        ("00-1b-63-84-45-e6", Class::Mac),
+        ("a4:5e:60:c2:9f:11", Class::Mac),
+        ("zoo wrap olive mango tiger unique zebra lemon canyon dwarf inmate tackle", Class::SeedPhrase),
+    ];
+
+    #[test]
+    fn whatever_stands_at_any_place_of_a_block_is_found_there() {
+        let mut scanner = Scanner::default();
+        for (shape, class) in SHAPES {
+            for lead in 0..2 * BLOCK + 2 {
+                let text = format!("{}\n{shape}\n{}", "- ".repeat(lead / 2) + &"\n"[..lead % 2], ". ".repeat(40));
+                let at = text.find(shape).expect("it was put there");
+                let mut found = vec![];
+                scanner.find(text.as_bytes(), 0, text.len(), &Policy::ALL, &mut found);
+                let met = found.iter().any(|span| {
+                    span.class == *class
+                        && span.start >= at
+                        && span.end <= at + shape.len()
+                        && span.end - span.start >= 4
+                });
+                assert!(met, "{shape} behind {lead} bytes: {found:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn runs_are_twelve_bits_and_cross_the_border() {
+        let bits = |from: u32, n: u32| ((1_u128 << n) - 1) << from;
+        let lower = |mask: u128| u64::try_from(mask & u128::from(u64::MAX)).expect("the lower half");
+        for from in 0..64 {
+            for n in 0..40 {
+                let mask = bits(from, n);
+                let (here, next) = (lower(mask), lower(mask >> 64));
+                let expected = n >= 12 && from < 64;
+                assert_eq!(runs(here, next) >> from & 1 == 1, expected, "{n} from {from}");
+                assert_eq!(ahead(here, next, from as usize), lower(mask >> from));
+            }
+        }
+    }
+}
