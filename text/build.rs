@@ -83,7 +83,7 @@ fn main() {
     let folder = std::env::var("CARGO_MANIFEST_DIR").expect("cargo names the folder of the package");
     let out = std::env::var("OUT_DIR").expect("cargo names a folder for what is made");
     println!("cargo::rerun-if-changed=rules");
-    for module in ["class", "grammar", "values"] {
+    for module in ["class", "grammar", "values", "values/wording"] {
         println!("cargo::rerun-if-changed=src/{module}.rs");
     }
     match tables(Path::new(&folder)) {

@@ -4,7 +4,7 @@
 //! the value must prove. Reading is bounded: a name of 96 bytes, the first 512 of a value.
 
 use crate::class::Class;
-use crate::values::{Dress, Look, Strength, is_random, is_secret, is_stand_in};
+use crate::values::{Dress, Look, Strength, is_compound, is_expression, is_random, is_secret, is_stand_in};
 
 mod names;
 
@@ -83,7 +83,8 @@ fn bare(text: &[u8], start: usize, reach: usize) -> Option<(usize, usize)> {
         let next = text.get(end + 1).copied().unwrap_or(b'\n');
         match text[end] {
             b' ' | b'\t' | b'\n' | b'\r' | b'"' | b'`' => break,
-            b'\\' if matches!(next, b'n' | b'r' | b't' | b'"' | b'\'' | b'\n') => break,
+            // Escapes of strings and of manual pages.
+            b'\\' if matches!(next, b'n' | b'r' | b't' | b'"' | b'\'' | b'\n' | b'&' | b'f') => break,
             b'\'' if !next.is_ascii_alphanumeric() => break,
             b'<' if next == b'/' || next == b'b' => break,
             b'&' | b';' | b','
@@ -179,324 +180,428 @@ fn past_scheme(text: &[u8], at: usize) -> usize {
 
 /// Hides the value under the name that holds the hint at `at`; tells how far it read, so that a name is read once.
 pub(crate) fn find(text: &[u8], at: usize, hint_len: usize, hide: &mut dyn FnMut(usize, usize, Class)) -> usize {
-    let spaced_hint = text[at..at + hint_len].eq_ignore_ascii_case(b"identified by");
-    let name = if spaced_hint {
-        Name { start: at, end: at + hint_len, strength: Strength::Strong, class: Class::Password }
-    } else {
-        match name_at(text, at, hint_len) {
-            Some(name) => name,
-            None => return at + hint_len,
-        }
-    };
-    let mut check = |start: usize, end: usize, strength: Strength, dress: Dress| -> bool {
-        if start < end && is_secret(&text[start..end], strength, dress) {
-            let rest = if end - start + 8 >= VALUE_MAX { to_end(text, end) } else { 0 };
-            hide(start, end + rest, name.class);
-            return true;
-        }
-        false
-    };
-    let read = name.end;
-    if name.class == Class::AuthHeader {
-        // `Bearer x` and `Authorization: Basic x`: any value that is not a word.
-        let mut from = name.end;
-        while matches!(text.get(from), Some(b'"' | b'\'' | b'\\' | b':' | b'=' | b' ' | b'\t' | b',' | b'+'))
-            && from < name.end + 12
-        {
-            from += 1;
-        }
-        let from = past_scheme(text, from);
-        if let Some((start, end, _)) = value_at(text, from) {
-            let value = &text[start..end];
-            let look = Look::of(value);
-            if look.len >= 8
-                && !is_stand_in(value)
-                && (look.digits > 0 || (look.upper > 1 && look.lower > 1) || look.len >= 24 && look.other == 0)
-            {
-                let rest = if end - start + 8 >= VALUE_MAX { to_end(text, end) } else { 0 };
-                hide(start, end + rest, Class::AuthHeader);
-            }
-        }
-        return read;
+    if is_sql(&text[at..at + hint_len]) {
+        sql(text, at, at + hint_len, hide);
+        return at + hint_len;
     }
-
+    let Some(name) = name_at(text, at, hint_len) else { return at + hint_len };
+    let read = name.end;
     // A line of cookies is read by `cookies`, pair by pair.
     if name.class == Class::SessionCookie && text[name.start..name.end].to_ascii_lowercase().ends_with(b"cookie") {
         return read;
     }
-
-    let mut pos = name.end;
-    // What closes the name: quotes, a bracket, an escaped quote.
-    while pos < name.end + 6
-        && matches!(text.get(pos), Some(b'"' | b'\'' | b'`' | b'\\' | b']' | b')' | b'*' | b'?' | b'!'))
-    {
-        if text[pos] == b'\\' && matches!(text.get(pos + 1), Some(b'n' | b'r' | b't')) {
-            break;
-        }
-        pos += 1;
+    let mut pair = Pair { text, name, hide };
+    if pair.name.class == Class::AuthHeader {
+        pair.header();
+        return read;
     }
-    let closed = pos > name.end;
-    let after_blank = blanks(text, pos);
-    let spaced = after_blank > pos;
-    let rest = &text[after_blank..];
-    let sign = [&b":="[..], b"=>", b"===", b"==", b"!==", b"!=", b"||=", b"?=", b"+=", b"<-", b"->", b"=", b":"]
-        .into_iter()
-        .find(|sign| rest.starts_with(sign));
+    let closed = pair.closing();
+    let after = blanks(text, closed);
+    if let Some(sign) = sign_at(text, after) {
+        pair.assigned(closed, after, sign);
+    } else if pair.is_tag(closed) {
+        pair.tagged(closed);
+    } else if pair.listed(closed, after) || pair.called() {
+        // Whatever it was, it is read.
+    } else if after > closed && closed == read {
+        pair.spaced(after);
+    } else {
+        pair.attached(read);
+    }
+    read
+}
 
-    if let Some(sign) = sign {
-        if sign == b"=" && name.strength == Strength::Weak && rest.starts_with(b"=\"\"") {
-            return read;
+/// The signs between a name and its value, longer ones first.
+const SIGNS: [&[u8]; 13] = [b":=", b"=>", b"===", b"==", b"!==", b"!=", b"||=", b"?=", b"+=", b"<-", b"->", b"=", b":"];
+
+fn sign_at(text: &[u8], at: usize) -> Option<&'static [u8]> {
+    SIGNS.into_iter().find(|sign| text[at..].starts_with(sign))
+}
+
+fn is_sql(hint: &[u8]) -> bool {
+    hint.eq_ignore_ascii_case(b"identified by")
+}
+
+/// `CREATE USER bob IDENTIFIED BY 'x'`: only in a statement about a user, since prose identifies by many things.
+fn sql(text: &[u8], at: usize, end: usize, hide: &mut dyn FnMut(usize, usize, Class)) {
+    let lead = text[at.saturating_sub(128)..at].to_ascii_lowercase();
+    let about_user =
+        [&b"user "[..], b"grant ", b"role ", b" to "].iter().any(|word| memchr::memmem::find(&lead, word).is_some());
+    let mut from = blanks(text, end);
+    for word in [&b"password "[..], b"values "] {
+        if text[from..text.len().min(from + word.len())].eq_ignore_ascii_case(word) {
+            from += word.len();
         }
-        let mut from = after_blank + sign.len();
-        // `name: Type = value`
-        if sign == b":" {
-            let word = blanks(text, from);
-            let n = text[word..]
-                .iter()
-                .take(32)
-                .take_while(|b| {
-                    b.is_ascii_alphanumeric() || matches!(b, b'&' | b'_' | b'<' | b'>' | b'\'' | b' ' | b'?')
-                })
-                .count();
-            if text.get(word + n) == Some(&b'=') && text.get(word + n + 1) != Some(&b'=') && n > 0 {
-                from = word + n + 1;
+    }
+    let Some((start, end, quoted)) = value_at(text, from) else { return };
+    let shouted = text[at..at + 3].iter().all(u8::is_ascii_uppercase);
+    let stated = about_user && (quoted || shouted || matches!(text.get(end), Some(b';')));
+    if stated && is_secret(&text[start..end], Strength::Strong, if quoted { Dress::Quoted } else { Dress::Plain }) {
+        hide(start, end, Class::Password);
+    }
+}
+
+/// A name that was read, and what is done with the value that may follow it.
+struct Pair<'t, 'h> {
+    text: &'t [u8],
+    name: Name,
+    hide: &'h mut dyn FnMut(usize, usize, Class),
+}
+
+impl Pair<'_, '_> {
+    /// Hides `text[start..end]` if it is a secret.
+    fn check(&mut self, start: usize, end: usize, strength: Strength, dress: Dress) -> bool {
+        let secret = start < end && is_secret(&self.text[start..end], strength, dress);
+        if secret {
+            self.hide_whole(start, end, self.name.class);
+        }
+        secret
+    }
+
+    fn hide_whole(&mut self, start: usize, end: usize, class: Class) {
+        let rest = if end - start + 8 >= VALUE_MAX { to_end(self.text, end) } else { 0 };
+        (self.hide)(start, end + rest, class);
+    }
+
+    /// Where what closes the name ends: quotes, a bracket, an escaped quote.
+    fn closing(&self) -> usize {
+        let (text, from) = (self.text, self.name.end);
+        let mut pos = from;
+        while pos < from + 6
+            && matches!(text.get(pos), Some(b'"' | b'\'' | b'`' | b'\\' | b']' | b')' | b'*' | b'?' | b'!'))
+        {
+            if text[pos] == b'\\' && matches!(text.get(pos + 1), Some(b'n' | b'r' | b't')) {
+                break;
             }
+            pos += 1;
         }
+        pos
+    }
+
+    /// `Bearer x` and `Authorization: Basic x`: any value that is not made of words.
+    fn header(&mut self) {
+        let text = self.text;
+        let mut from = self.name.end;
+        let mut signs = false;
+        while let Some(sign) = text.get(from).filter(|_| from < self.name.end + 12) {
+            match sign {
+                b'\\' if !matches!(text.get(from + 1), Some(b'"' | b'\'' | b'\\')) => break,
+                b':' | b'=' => signs = true,
+                b'"' | b'\'' | b'\\' | b' ' | b'\t' | b',' | b'+' => {}
+                _ => break,
+            }
+            from += 1;
+        }
+        let start = past_scheme(text, from);
+        let spoken = text[self.name.start..self.name.end].eq_ignore_ascii_case(b"bearer");
+        if from == self.name.end || !(signs || spoken || start > from) {
+            return;
+        }
+        let Some((start, end, _)) = value_at(text, start) else { return };
+        let value = &text[start..end];
+        let look = Look::of(value);
+        if look.len >= 8
+            && !is_stand_in(value)
+            && !is_compound(value)
+            && !is_expression(value)
+            && (look.digits > 0 || (look.upper > 1 && look.lower > 1) || look.len >= 24 && look.other == 0)
+        {
+            self.hide_whole(start, end, Class::AuthHeader);
+        }
+    }
+
+    /// `name=value`, `name: value` and their kin, at the sign.
+    fn assigned(&mut self, closed: usize, at: usize, sign: &[u8]) {
+        let text = self.text;
+        let rest = &text[at..];
+        let spaced = at > closed;
+        if sign == b"=" && self.name.strength == Strength::Weak && rest.starts_with(b"=\"\"") {
+            return;
+        }
+        if rest.starts_with(b"::") || sign == b"->" && !spaced && rest.get(2).is_some_and(u8::is_ascii_alphabetic) {
+            return; // A part of a module, a member of a structure.
+        }
+        let sign_end = at + sign.len();
+        if sign == b":" && matches!(text.get(sign_end), Some(b'-')) && self.is_expansion() {
+            return self.substituted(sign_end + 1);
+        }
+        let from = if sign == b":" { past_type(text, sign_end) } else { sign_end };
         let gap_after = text.get(from).is_some_and(|b| matches!(b, b' ' | b'\t'));
-        from = to_value(text, blanks_and_break(text, from));
+        let from = to_value(text, blanks_and_break(text, from));
         if from >= text.len() {
-            return read;
+            return;
         }
-        let broke = memchr::memchr(b'\n', &text[after_blank..from]).is_some();
-        let from = past_scheme(text, from);
-        let Some((start, end, quoted)) = value_at(text, from) else { return read };
-        let line_start = text[..name.start]
-            .iter()
-            .rev()
-            .take(64)
-            .take_while(|b| **b != b'\n')
-            .all(|b| matches!(b, b' ' | b'\t' | b'-' | b'"' | b'\'' | b'#' | b'>' | b'+'));
-        let to_end = text[end..].iter().take(4).take_while(|b| matches!(b, b' ' | b',' | b';' | b'\r')).count();
-        let at_line_end = text.get(end + to_end).is_none_or(|b| matches!(b, b'\n' | b'#' | b'}' | b'\\'));
+        let broke = memchr::memchr(b'\n', &text[at..from]).is_some();
+        let Some((start, end, quoted)) = value_at(text, past_scheme(text, from)) else { return };
+        let wrapped = closed > self.name.end;
         let dress = if quoted {
             Dress::Quoted
         } else if broke {
             Dress::Loose
         } else if (!spaced && !gap_after && sign != b":")
-            || (sign.ends_with(b":") && at_line_end && (line_start || closed))
+            || (sign.ends_with(b":") && ends_line(text, end) && (self.begins_line() || wrapped))
             || (sign == b":" && !gap_after && !spaced)
         {
             Dress::Plain
         } else {
             Dress::Loose
         };
-        let mut end = end;
+        let Some(end) = self.token_end(start, end, quoted) else { return };
+        // What a password is compared with is a variable more often than a password.
+        let compared = sign.starts_with(b"!") || sign == b"==" || sign == b"===";
+        let strength = if compared && !quoted { self.name.strength.min(Strength::Medium) } else { self.name.strength };
+        if !self.check(start, end, strength, dress) && self.name.strength != Strength::Strong {
+            self.attached(end);
+        }
+    }
+
+    /// `${NAME:-value}`: the value that a shell takes when the variable has none.
+    fn substituted(&mut self, start: usize) {
+        let reach = self.text.len().min(start + VALUE_MAX);
+        let n = memchr::memchr2(b'}', b'\n', &self.text[start..reach]).unwrap_or(reach - start);
+        if !self.text[start..start + n].contains(&b'$') {
+            self.check(start, start + n, self.name.strength, Dress::Plain);
+        }
+    }
+
+    fn is_expansion(&self) -> bool {
+        self.name.start >= 2 && &self.text[self.name.start - 2..self.name.start] == b"${"
+    }
+
+    /// Tells whether nothing but signs of lists and comments stands before the name on its line.
+    fn begins_line(&self) -> bool {
+        self.text[..self.name.start]
+            .iter()
+            .rev()
+            .take(64)
+            .take_while(|b| **b != b'\n')
+            .all(|b| matches!(b, b' ' | b'\t' | b'-' | b'"' | b'\'' | b'#' | b'>' | b'+'))
+    }
+
+    /// Where a bare token ends, since tokens have no brackets or quotes in them; `None` if it is a call.
+    fn token_end(&self, start: usize, end: usize, quoted: bool) -> Option<usize> {
         // A password on a line of its own may hold spaces only between quotes, so the rest of the line is not read.
-        if !quoted && name.strength != Strength::Strong {
-            // Tokens have no brackets or quotes in them.
-            end = start
-                + text[start..end]
-                    .iter()
-                    .take_while(|b| !matches!(b, b'(' | b')' | b'{' | b'}' | b'[' | b']' | b'<' | b'>' | b'"'))
-                    .count();
-            if text.get(end).is_some_and(|b| matches!(b, b'(' | b'[')) {
-                return read;
-            }
+        if quoted || self.name.strength == Strength::Strong {
+            return Some(end);
         }
-        let strength = if sign.starts_with(b"!") || sign == b"==" || sign == b"===" {
-            name.strength.min(Strength::Medium)
-        } else {
-            name.strength
-        };
-        let strength = if strength == Strength::Medium && name.strength == Strength::Strong {
-            if quoted { Strength::Strong } else { Strength::Medium }
-        } else {
-            strength
-        };
-        if !check(start, end, strength, dress) && name.strength != Strength::Strong {
-            attached(text, end, &mut check);
-        }
-        return read;
+        let bracket = |b: &u8| matches!(b, b'(' | b')' | b'{' | b'}' | b'[' | b']' | b'<' | b'>' | b'"');
+        let end = start + self.text[start..end].iter().take_while(|b| !bracket(b)).count();
+        Some(end).filter(|end| !self.text.get(*end).is_some_and(|b| matches!(b, b'(' | b'[')))
     }
-    // `<password>value</password>`
-    if text.get(pos) == Some(&b'>') && name.start > 0 && matches!(text[name.start - 1], b'<' | b':') {
-        let start = pos + 1;
-        let end = start + text[start..].iter().take(VALUE_MAX).take_while(|b| !matches!(b, b'<' | b'\n')).count();
-        check(start, end, name.strength.max(Strength::Medium), Dress::Quoted);
-        return read;
+
+    /// Tells whether the name is that of an element, and not of a group in a pattern: `(?<name>`, `(?P<name>`.
+    fn is_tag(&self, closed: usize) -> bool {
+        let lead = &self.text[..self.name.start];
+        let opened = matches!(lead.last(), Some(b'<' | b':'));
+        let pattern = lead.ends_with(b"(?<") || lead.ends_with(b"(?P<");
+        opened && !pattern && self.text.get(closed) == Some(&b'>')
     }
-    // `key="password" value="x"`, `"password", "value": "x"`, `set("password", "x")`
-    if closed || matches!(text.get(pos), Some(b',')) {
-        let mut from = after_blank;
-        let comma = text.get(from) == Some(&b',');
-        if comma {
-            from = blanks_and_break(text, from + 1);
-        }
-        let label = from + quote(text, from).map_or(0, <[u8]>::len);
-        let mut labelled = false;
-        for word in [&b"value"[..], b"content", b"Value", b"default", b"val"] {
-            if text[label..].starts_with(word) {
-                let mut next = label + word.len();
-                while matches!(text.get(next), Some(b'"' | b'\'' | b' ' | b':' | b'=' | b'\\'))
-                    && next < label + word.len() + 6
-                {
-                    if matches!(text[next], b'"' | b'\'') && matches!(text[next - 1], b' ' | b':' | b'=') {
-                        break;
-                    }
-                    next += 1;
-                }
-                from = next;
-                labelled = true;
-                break;
-            }
-        }
-        if (comma || labelled) && quote(text, from).is_some() {
-            if let Some((start, end, true)) = value_at(text, from) {
-                let strength = if labelled { name.strength } else { name.strength.min(Strength::Medium) };
-                check(start, end, strength, Dress::Quoted);
-            }
-            return read;
-        }
+
+    /// `<password>value</password>`
+    fn tagged(&mut self, closed: usize) {
+        let start = closed + 1;
+        let inside = |b: &&u8| !matches!(**b, b'<' | b'\n');
+        let end = start + self.text[start..].iter().take(VALUE_MAX).take_while(inside).count();
+        self.check(start, end, self.name.strength, Dress::Quoted);
     }
-    // `setPassword("x")`
-    if text.get(name.end) == Some(&b'(') {
-        let from = blanks(text, name.end + 1);
+
+    /// `key="password" value="x"`, `"password", "value": "x"`, `set("password", "x")`. Tells whether it was one of them.
+    fn listed(&mut self, closed: usize, after: usize) -> bool {
+        let text = self.text;
+        if closed == self.name.end && text.get(closed) != Some(&b',') {
+            return false;
+        }
+        let comma = text.get(after) == Some(&b',');
+        let from = if comma { blanks_and_break(text, after + 1) } else { after };
+        let label = past_label(text, from);
+        let from = label.unwrap_or(from);
+        if !(comma || label.is_some()) || quote(text, from).is_none() {
+            return false;
+        }
+        if let Some((start, end, true)) = value_at(text, from) {
+            let strength = self.name.strength;
+            self.check(
+                start,
+                end,
+                if label.is_some() { strength } else { strength.min(Strength::Medium) },
+                Dress::Quoted,
+            );
+        }
+        true
+    }
+
+    /// `setPassword("x")`. Tells whether it was a call.
+    fn called(&mut self) -> bool {
+        let text = self.text;
+        if text.get(self.name.end) != Some(&b'(') {
+            return false;
+        }
+        let from = blanks(text, self.name.end + 1);
         if quote(text, from).is_some()
             && let Some((start, end, true)) = value_at(text, from)
         {
-            check(start, end, name.strength.max(Strength::Medium).min(Strength::Medium), Dress::Quoted);
+            self.check(start, end, Strength::Medium, Dress::Quoted);
         }
-        return read;
+        true
     }
-    if spaced && !closed {
-        let flag = name.start >= 2
-            && text[name.start - 1] == b'-'
-            && matches!(text[name.start - 2], b'-' | b' ' | b'\t' | b'\n' | b'"' | b'\'');
-        let line = text[..name.start]
-            .iter()
-            .rev()
-            .take(200)
-            .position(|b| *b == b'\n')
-            .map_or(name.start.saturating_sub(200), |i| name.start - i);
-        let lead = &text[line..name.start];
-        let netrc = name.strength == Strength::Strong
-            && (memchr::memmem::find(lead, b"login ").is_some() || memchr::memmem::find(lead, b"machine ").is_some());
-        let from = past_scheme(text, after_blank);
-        let followed = text.get(after_blank).is_some_and(|b| *b != b'-');
-        if let Some((start, end, quoted)) = value_at(text, from)
-            && followed
-        {
-            let dress = if quoted && text[start - 1] != b'`' {
-                Dress::Quoted
-            } else if flag || netrc || spaced_hint {
-                Dress::Plain
-            } else {
-                Dress::Loose
-            };
-            let strength = match (dress, name.strength) {
-                (Dress::Loose, Strength::Weak) => Strength::Weak,
-                (Dress::Loose, _) => Strength::Medium,
-                (_, strength) if flag => strength.max(Strength::Medium),
-                (_, strength) => strength,
-            };
-            let end = if dress == Dress::Loose {
-                end - usize::from(matches!(text[end - 1], b'.' | b'?' | b'!' | b':'))
-            } else {
-                end
-            };
-            if check(start, end, strength, dress) {
-                return read;
-            }
+
+    /// `--token x`, `login bob password x`, and what prose says after a name.
+    fn spaced(&mut self, after: usize) {
+        // To pass is also what programs do.
+        let name = &self.text[self.name.start..self.name.end];
+        if name.eq_ignore_ascii_case(b"pass") && !self.is_flag() && !self.is_netrc() {
+            return;
         }
-        // Prose: a few words, then `is`, a colon or an equals sign, then the value.
-        let window = &text[after_blank..text.len().min(after_blank + 72)];
+        if !self.next_word(after) {
+            self.spoken(after);
+        }
+    }
+
+    fn is_flag(&self) -> bool {
+        let start = self.name.start;
+        start >= 2
+            && self.text[start - 1] == b'-'
+            && matches!(self.text[start - 2], b'-' | b' ' | b'\t' | b'\n' | b'"' | b'\'')
+    }
+
+    /// `machine host login bob password x`
+    fn is_netrc(&self) -> bool {
+        let lead = &self.text[self.name.start.saturating_sub(200)..self.name.start];
+        let line = &lead[memchr::memrchr(b'\n', lead).map_or(0, |i| i + 1)..];
+        self.name.strength == Strength::Strong
+            && [&b"login "[..], b"machine "].iter().any(|word| memchr::memmem::find(line, word).is_some())
+    }
+
+    /// Hides the word after the name if it is a secret.
+    fn next_word(&mut self, after: usize) -> bool {
+        let text = self.text;
+        if text.get(after).is_none_or(|b| *b == b'-') {
+            return false;
+        }
+        let Some((start, end, quoted)) = value_at(text, past_scheme(text, after)) else { return false };
+        let flag = self.is_flag();
+        let dress = if quoted && text[start - 1] != b'`' {
+            Dress::Quoted
+        } else if flag || self.is_netrc() {
+            Dress::Plain
+        } else {
+            Dress::Loose
+        };
+        let strength = match (dress, self.name.strength) {
+            (Dress::Loose, Strength::Weak) => Strength::Weak,
+            (Dress::Loose, _) => Strength::Medium,
+            (_, strength) if flag => strength.max(Strength::Medium),
+            (_, strength) => strength,
+        };
+        let stop = !quoted && matches!(text[end - 1], b'.' | b'?' | b'!' | b':');
+        self.check(start, end - usize::from(stop), strength, dress)
+    }
+
+    /// Prose: a few words, then `is`, a colon or an equals sign, then the value; or a random token a few words on.
+    fn spoken(&mut self, after: usize) {
+        let text = self.text;
+        let window = &text[after..text.len().min(after + 72)];
         let line = &window[..memchr::memchr(b'\n', window).unwrap_or(window.len())];
-        let mut from = 0;
-        for (i, _) in line.iter().enumerate() {
-            let here = &line[i..];
-            let n = if here.starts_with(b"is ") && (i == 0 || line[i - 1] == b' ') {
-                3
-            } else if here.starts_with(b"are ") || here.starts_with(b"was ") {
-                4
-            } else if here.starts_with(b": ") || here.starts_with(b"= ") {
-                2
-            } else if here.starts_with(b"key=") || here.starts_with(b"key:") {
-                4
-            } else {
-                if !here[0].is_ascii_alphabetic()
-                    && !matches!(here[0], b' ' | b'\'' | b'"' | b'/' | b'-' | b'(' | b')' | b'_' | b'.' | b'@')
-                    && !here[0].is_ascii_digit()
-                {
-                    break;
-                }
-                continue;
-            };
-            from = after_blank + i + n;
-            break;
+        if let Some(said) = said_at(line) {
+            let from = blanks(text, after + said);
+            let Some((start, end, quoted)) = value_at(text, from) else { return };
+            let end = end - usize::from(end > start && matches!(text[end - 1], b'.' | b':'));
+            self.check(start, end, self.name.strength, if quoted { Dress::Quoted } else { Dress::Loose });
+        } else if line.ends_with(b":") && line.len() < 60 {
+            self.below(after + line.len());
+        } else if self.name.strength != Strength::Weak || !self.is_flag() {
+            self.words_on(after, &line[..line.len().min(40)]);
         }
-        // `the following password:` and the value on a line below.
-        if from == 0 && line.ends_with(b":") && line.len() < 60 {
-            from = after_blank + line.len();
-            while from < text.len()
-                && from < after_blank + line.len() + 8
-                && (text[from].is_ascii_whitespace() || text[from] == b':')
-            {
-                from += 1;
-            }
-            if let Some((start, end, _)) = value_at(text, from)
-                && is_random(&text[start..end], 20)
-            {
-                check(start, end, Strength::Medium, Dress::Loose);
-            }
-            return read;
-        }
-        if from > 0 {
-            let from = blanks(text, from);
-            if let Some((start, end, quoted)) = value_at(text, from) {
-                let end = end - usize::from(end > start && matches!(text[end - 1], b'.' | b':'));
-                check(start, end, name.strength, if quoted { Dress::Quoted } else { Dress::Loose });
-                return read;
-            }
-        } else if name.strength != Strength::Weak || !flag {
-            // A random token a few words on: `vendor SECRET key 3f…`.
-            let words = &line[..line.len().min(40)];
-            let mut at = 0;
-            for word in words.split(|b| *b == b' ') {
-                let whole = text[after_blank + at..]
-                    .iter()
-                    .take(VALUE_MAX)
-                    .take_while(|b| !b.is_ascii_whitespace() && !matches!(b, b'"' | b'\'' | b',' | b';'))
-                    .count();
-                let (start, end) = (after_blank + at, after_blank + at + whole);
-                if whole >= 16 && is_random(&text[start..end], 16) && Look::of(&text[start..end]).digits > 1 {
-                    check(start, end, Strength::Medium, Dress::Loose);
-                    break;
-                }
-                at += word.len() + 1;
-            }
-        }
-        return read;
     }
-    attached(text, name.end, &mut check);
-    read
+
+    /// `the following password:` and the value on a line below.
+    fn below(&mut self, from: usize) {
+        let gap = |b: &&u8| b.is_ascii_whitespace() || **b == b':';
+        let start = from + self.text[from..].iter().take(8).take_while(gap).count();
+        if let Some((start, end, _)) = value_at(self.text, start)
+            && is_random(&self.text[start..end], 20)
+        {
+            self.check(start, end, Strength::Medium, Dress::Loose);
+        }
+    }
+
+    /// A random token a few words on: `vendor SECRET key 3f…`.
+    fn words_on(&mut self, after: usize, line: &[u8]) {
+        let mut at = 0;
+        for word in line.split(|b| *b == b' ') {
+            let start = after + at;
+            let inside = |b: &&u8| !b.is_ascii_whitespace() && !matches!(**b, b'"' | b'\'' | b',' | b';');
+            let n = self.text[start..].iter().take(VALUE_MAX).take_while(inside).count();
+            let value = &self.text[start..start + n];
+            if n >= 16 && is_random(value, 16) && Look::of(value).digits > 1 {
+                self.check(start, start + n, self.name.strength.min(Strength::Medium), Dress::Loose);
+                return;
+            }
+            at += word.len() + 1;
+        }
+    }
+
+    /// A value that is joined to its name by a dash, a dot or nothing that a name would not hold.
+    fn attached(&mut self, name_end: usize) {
+        let separator = |b: &&u8| matches!(**b, b'-' | b'_' | b'.' | b':' | b'=' | b' ' | b'/' | b'#');
+        let seps = self.text[name_end..].iter().take(4).take_while(separator).count();
+        let start = name_end + seps;
+        let inside = |b: &&u8| b.is_ascii_alphanumeric() || matches!(**b, b'-' | b'_' | b'+' | b'/' | b'=' | b'.');
+        let n = self.text[start..].iter().take(VALUE_MAX).take_while(inside).count();
+        let value = &self.text[start..start + n];
+        if seps > 0 && n >= 16 && is_random(value, 16) && Look::of(value).digits > 1 {
+            self.check(start, start + n, Strength::Weak, Dress::Loose);
+        }
+    }
 }
 
-/// A value that is joined to its name by a dash, a dot or nothing that a name would not hold.
-fn attached(text: &[u8], name_end: usize, check: &mut dyn FnMut(usize, usize, Strength, Dress) -> bool) {
-    let seps = text[name_end..]
-        .iter()
-        .take(4)
-        .take_while(|b| matches!(b, b'-' | b'_' | b'.' | b':' | b'=' | b' ' | b'/' | b'#'))
-        .count();
-    let start = name_end + seps;
-    let n = text[start..]
-        .iter()
-        .take(VALUE_MAX)
-        .take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'+' | b'/' | b'=' | b'.'))
-        .count();
-    if seps > 0 && n >= 16 && is_random(&text[start..start + n], 16) && Look::of(&text[start..start + n]).digits > 1 {
-        check(start, start + n, Strength::Weak, Dress::Loose);
+/// Skips a type: `name: Type = value`.
+fn past_type(text: &[u8], at: usize) -> usize {
+    let word = blanks(text, at);
+    let in_type = |b: &&u8| b.is_ascii_alphanumeric() || matches!(**b, b'&' | b'_' | b'<' | b'>' | b'\'' | b' ' | b'?');
+    let n = text[word..].iter().take(32).take_while(in_type).count();
+    let equals = n > 0 && text.get(word + n) == Some(&b'=') && text.get(word + n + 1) != Some(&b'=');
+    if equals { word + n + 1 } else { at }
+}
+
+/// Tells whether nothing but a separator or a comment follows on the line.
+fn ends_line(text: &[u8], end: usize) -> bool {
+    let gap = text[end..].iter().take(4).take_while(|b| matches!(b, b' ' | b',' | b';' | b'\r')).count();
+    text.get(end + gap).is_none_or(|b| matches!(b, b'\n' | b'#' | b'}' | b'\\'))
+}
+
+/// Skips `value=`, `"value": ` and the like, to the quote of what they announce.
+fn past_label(text: &[u8], from: usize) -> Option<usize> {
+    let label = from + quote(text, from).map_or(0, <[u8]>::len);
+    let word =
+        [&b"value"[..], b"content", b"Value", b"default", b"val"].into_iter().find(|w| text[label..].starts_with(w))?;
+    let end = label + word.len();
+    let mut next = end;
+    while matches!(text.get(next), Some(b'"' | b'\'' | b' ' | b':' | b'=' | b'\\')) && next < end + 6 {
+        if matches!(text[next], b'"' | b'\'') && matches!(text[next - 1], b' ' | b':' | b'=') {
+            break;
+        }
+        next += 1;
     }
+    Some(next)
+}
+
+/// Where prose says what the value is: after `is`, `are`, `was`, a colon or an equals sign, if only words come before.
+fn said_at(line: &[u8]) -> Option<usize> {
+    const SAYINGS: [&[u8]; 6] = [b"are ", b"was ", b": ", b"= ", b"key=", b"key:"];
+    for (i, byte) in line.iter().enumerate() {
+        let here = &line[i..];
+        if here.starts_with(b"is ") && (i == 0 || line[i - 1] == b' ') {
+            return Some(i + 3);
+        }
+        if let Some(saying) = SAYINGS.into_iter().find(|saying| here.starts_with(saying)) {
+            return Some(i + saying.len());
+        }
+        if !byte.is_ascii_alphanumeric() && !b" '\"/-()_.@".contains(byte) {
+            return None;
+        }
+    }
+    None
 }
 
 /// Hides the values of a cookie line that stand for a login, and returns where the line ends.

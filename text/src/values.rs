@@ -2,6 +2,12 @@
 //!
 //! Structure decides: variables, calls, paths, type names and sample words are not secrets. Entropy only breaks ties.
 
+// The build script reads this module, too, and looks for its parts from here.
+#[path = "values/wording.rs"]
+mod wording;
+
+pub(crate) use wording::{is_compound, is_wordy};
+
 /// How much the name before a value says.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Strength {
@@ -243,6 +249,10 @@ const SAMPLES: &[&[u8]] = &[
     b"dummy",
     b"fake-",
     b"fake_",
+    b"fakekey",
+    b"fakepass",
+    b"fakesecret",
+    b"faketoken",
     b"afake",
     b"notarealkey",
     b"insert your",
@@ -285,11 +295,14 @@ pub(crate) fn is_stand_in(value: &[u8]) -> bool {
         }
         b'[' if last == b']' => return true,
         b'#' | b'@' if rest.first() == Some(&b'{') => return true,
+        b'`' | b'\'' if last == first || rest.first() == Some(&b'`') => return true,
         b'*' if rest.first() == Some(&b'*') => return true,
         b'-' if rest.first() == Some(&b'-') => return true,
         _ => {}
     }
-    if value.len() <= 24 && FILLERS.iter().any(|word| value.eq_ignore_ascii_case(word.as_bytes())) {
+    let closing = value.iter().rev().take_while(|b| b"):;,.!?&\\]".contains(b)).count();
+    let bare = &value[..value.len() - closing];
+    if bare.len() <= 24 && FILLERS.iter().any(|word| bare.eq_ignore_ascii_case(word.as_bytes())) {
         return true;
     }
     let lower: Vec<u8> = value.iter().take(200).map(u8::to_ascii_lowercase).collect();
@@ -321,6 +334,23 @@ fn has_variable(value: &[u8]) -> bool {
     })
 }
 
+/// Tells whether the value has signs that tokens have not. Between quotes only brackets that close count, as those of an
+/// object, a call or a pattern do; a password drawn at random leaves some open.
+fn has_brackets(value: &[u8], quoted: bool) -> bool {
+    if !quoted {
+        return value.iter().any(|b| b"(){}[]<>*|\\".contains(b));
+    }
+    let count = |sign: u8| memchr::memchr_iter(sign, value).count();
+    let pairs = [(b'(', b')'), (b'{', b'}'), (b'[', b']'), (b'<', b'>')];
+    pairs.iter().any(|(open, _)| value.contains(open))
+        && pairs.iter().all(|(open, close)| count(*open) == count(*close))
+}
+
+/// 40 hexadecimal digits in capitals: the fingerprint by which people name a public key.
+fn is_fingerprint(value: &[u8]) -> bool {
+    value.len() == 40 && value.iter().all(|b| b.is_ascii_digit() || matches!(b, b'A'..=b'F'))
+}
+
 /// The 8-4-4-4-12 of a UUID.
 fn is_uuid(value: &[u8]) -> bool {
     value.len() == 36
@@ -330,6 +360,14 @@ fn is_uuid(value: &[u8]) -> bool {
             .all(|(i, b)| if matches!(i, 8 | 13 | 18 | 23) { *b == b'-' } else { b.is_ascii_hexdigit() })
 }
 
+/// Digits and letters one after the other, as nobody draws them: `1234567890abcdef`, `abcdefgh`, perhaps over and over.
+fn is_sequence(value: &[u8]) -> bool {
+    let next =
+        |pair: &[u8]| pair[1] == pair[0].wrapping_add(1) || matches!(pair, b"90" | b"0a" | b"9a" | b"0A" | b"9A");
+    let steps = value.windows(2).filter(|pair| next(pair)).count();
+    value.len() >= 8 && steps * 3 >= value.len() * 2
+}
+
 fn is_word_path(value: &[u8]) -> bool {
     let parts: Vec<&[u8]> =
         value.split(|b| matches!(b, b'.' | b':' | b'/' | b'-' | b'_')).filter(|part| !part.is_empty()).collect();
@@ -337,14 +375,40 @@ fn is_word_path(value: &[u8]) -> bool {
 }
 
 /// Tells whether an unquoted value reads as an expression of a program: a call, a member, an index, an operator.
-fn is_expression(value: &[u8]) -> bool {
+pub(crate) fn is_expression(value: &[u8]) -> bool {
     let call = memchr::memchr(b'(', value).is_some_and(|at| {
         at > 0 && value[..at].iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b':' | b'$' | b'!'))
     });
     let index = memchr::memchr(b'[', value)
         .is_some_and(|at| at > 0 && value[..at].iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.')));
     let member = memchr::memmem::find(value, b"->").is_some() || memchr::memmem::find(value, b"::").is_some();
-    call || index || member || matches!(value[0], b'(' | b'&' | b'|') || value.ends_with(b"(")
+    call || index || member || is_type(value) || matches!(value[0], b'(' | b'&' | b'|') || value.ends_with(b"(")
+}
+
+/// `Option<&str>`, `Vec<u8>`: a type that takes another.
+fn is_type(value: &[u8]) -> bool {
+    let named = value.iter().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b':' | b'.')).count();
+    named > 1 && value[0].is_ascii_alphabetic() && value.get(named) == Some(&b'<') && value.ends_with(b">")
+}
+
+/// `709u32`, `0x1f`, `1_000`: a number as programs write it.
+fn is_literal(value: &[u8]) -> bool {
+    if let Some(hex) = value.strip_prefix(b"0x").or_else(|| value.strip_prefix(b"0X")) {
+        return value.len() <= 18 && hex.iter().all(|b| b.is_ascii_hexdigit() || *b == b'_');
+    }
+    let digits = value.iter().take_while(|b| b.is_ascii_digit() || **b == b'_').count();
+    let suffix = value[digits..].to_ascii_lowercase();
+    let sized = suffix.split_first().is_some_and(|(kind, size)| {
+        matches!(kind, b'u' | b'i' | b'f') && matches!(size, b"8" | b"16" | b"32" | b"64" | b"128" | b"size")
+    });
+    digits > 0 && (sized || matches!(suffix.as_slice(), b"u" | b"l" | b"ul" | b"ll" | b"ull" | b"lu"))
+}
+
+/// `D3D11_STENCIL_OP`: a constant, as programs name them.
+fn is_constant(value: &[u8]) -> bool {
+    value.contains(&b'_')
+        && value.iter().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || *b == b'_')
+        && is_compound(value)
 }
 
 fn is_path_or_link(value: &[u8]) -> bool {
@@ -367,7 +431,13 @@ fn is_path_or_link(value: &[u8]) -> bool {
 /// Tells whether the value looks drawn at random by a machine.
 pub(crate) fn is_random(value: &[u8], least: usize) -> bool {
     let look = Look::of(value);
-    if look.len < least || look.distinct < 6 || look.run * 4 > look.len {
+    if look.len < least
+        || look.distinct < 6
+        || look.run * 4 > look.len
+        || is_wordy(value)
+        || is_sequence(value)
+        || is_slug(value, &look)
+    {
         return false;
     }
     if is_uuid(value) {
@@ -395,12 +465,13 @@ pub(crate) fn is_secret(value: &[u8], strength: Strength, dress: Dress) -> bool 
         return false;
     }
     let look = Look::of(value);
-    let letters_only = look.digits == 0 && look.other == 0;
-    if dress != Dress::Quoted && is_expression(value) {
+    if dress != Dress::Quoted && (is_expression(value) || is_literal(value) || is_constant(value)) {
         return false;
     }
-    // Tokens have no brackets, and prose has no use for a path's slashes.
-    if dress != Dress::Quoted && strength != Strength::Strong && value.iter().any(|b| b"(){}[]<>*|\\".contains(b)) {
+    // Tokens have no brackets and are not made of words, and prose has no use for a path's slashes.
+    if strength != Strength::Strong
+        && (has_brackets(value, dress == Dress::Quoted) || is_compound(value) || is_sequence(value))
+    {
         return false;
     }
     if dress == Dress::Loose && value.contains(&b'/') && !is_random(value, 16) {
@@ -409,86 +480,90 @@ pub(crate) fn is_secret(value: &[u8], strength: Strength, dress: Dress) -> bool 
     if is_path_or_link(value) && strength != Strength::Strong {
         return false;
     }
-    let spaces = memchr::memchr_iter(b' ', value).count();
     match strength {
-        Strength::Strong => {
-            if value.len() < 4
-                || (is_path_or_link(value) && (look.digits < 2 || memchr::memmem::find(value, b"://").is_some()))
-            {
-                return false;
-            }
-            if spaces > 0 {
-                // A sentence is not a password; a passphrase of several words cannot be told from one, so only mixed ones count.
-                return spaces <= 2 && look.digits > 0 && look.len < 40;
-            }
-            let mixed = look.digits > 0
-                || value
-                    .iter()
-                    .any(|b| matches!(b, b'!' | b'#' | b'$' | b'%' | b'&' | b'*' | b'?' | b'@' | b'^' | b'~' | b'+'));
-            match dress {
-                Dress::Quoted => {
-                    (look.digits > 0 && look.len >= 4) || ((mixed || look.len >= 5) && !is_label(value, &look))
-                }
-                Dress::Plain => {
-                    (mixed && look.len >= 4)
-                        || (look.len >= 6 && (!letters_only || !is_camel(value)) && !is_member(value))
-                }
-                Dress::Loose => {
-                    (mixed && look.len >= 6 && look.letters() > 0 && !is_word_path(value) && !is_slug(value, &look))
-                        || (look.other > 0
-                            && look.len >= 12
-                            && memchr::memchr_iter(b'-', value).count() >= 2
-                            && is_word_path(value))
-                }
-            }
-        }
-        Strength::Medium => {
-            if spaces > 0 || look.len < 8 || is_version_or_date(value) {
-                return false;
-            }
-            let random = is_random(value, 16);
-            match dress {
-                Dress::Quoted | Dress::Plain => {
-                    random
-                        || (look.digits > 0 && look.letters() > 0 && !is_slug(value, &look))
-                        || (look.len >= 16 && look.digits >= 12 && look.other == 0)
-                        || (letters_only
-                            && look.len >= 8
-                            && dress == Dress::Quoted
-                            && look.changes >= 2
-                            && look.upper >= 2
-                            && !is_camel(value))
-                        || (value.iter().any(|b| matches!(b, b'!' | b'#' | b'%' | b'^' | b'&' | b'$' | b'@' | b'~'))
-                            && look.len >= 12
-                            && look.letters() > 6
-                            && look.other >= 2
-                            && value[0] != b'#')
-                }
-                Dress::Loose => {
-                    (random && look.digits > 0)
-                        || (look.digits >= 3 && look.len >= 12 && look.letters() > 0 && !is_slug(value, &look))
-                }
-            }
-        }
+        Strength::Strong => is_password(value, &look, dress),
+        Strength::Medium => is_token(value, &look, dress),
         Strength::Weak => {
-            spaces == 0
-                && !is_version_or_date(value)
-                && !is_slug(value, &look)
+            let named = is_version_or_date(value) || is_slug(value, &look);
+            let quoted_by_people = dress == Dress::Loose && is_fingerprint(value);
+            !(named || quoted_by_people || value.contains(&b' '))
                 && is_random(value, if dress == Dress::Loose { 20 } else { 12 })
         }
     }
 }
 
+/// Tells whether people could have chosen the value as a password.
+fn is_password(value: &[u8], look: &Look, dress: Dress) -> bool {
+    let link = memchr::memmem::find(value, b"://").is_some();
+    if value.len() < 4 || (is_path_or_link(value) && (look.digits < 2 || link)) {
+        return false;
+    }
+    let spaces = memchr::memchr_iter(b' ', value).count();
+    if spaces > 0 {
+        // A sentence is not a password; a passphrase of several words cannot be told from one, so only mixed ones count.
+        return spaces <= 2 && look.digits > 0 && look.len < 40;
+    }
+    let mixed = look.digits > 0 || value.iter().any(|b| b"!#$%&*?@^~+".contains(b));
+    match dress {
+        Dress::Quoted => look.digits > 0 || ((mixed || look.len >= 5) && !is_label(value, look)),
+        Dress::Plain => mixed || (look.len >= 6 && !is_reference(value, look)),
+        Dress::Loose => {
+            let chosen = mixed && look.len >= 6 && look.letters() > 0 && !is_slug(value, look);
+            let dashes = memchr::memchr_iter(b'-', value).count();
+            (chosen && !is_word_path(value)) || (look.len >= 12 && dashes >= 2 && is_word_path(value))
+        }
+    }
+}
+
+/// What stands bare behind the name of a password in a program and is none: a member, a variable, a type, a form.
+fn is_reference(value: &[u8], look: &Look) -> bool {
+    let letters_only = look.digits == 0 && look.other == 0;
+    (letters_only && is_camel(value))
+        || is_member(value)
+        || names_itself(value)
+        || (value.contains(&b':') && is_word_path(value))
+}
+
+/// Tells whether a machine could have made the value as a token or a key.
+fn is_token(value: &[u8], look: &Look, dress: Dress) -> bool {
+    if value.contains(&b' ') || look.len < 8 || is_version_or_date(value) {
+        return false;
+    }
+    let random = is_random(value, 16);
+    let mixed = look.letters() > 0 && !is_slug(value, look);
+    if dress == Dress::Loose {
+        return (random && look.digits > 0) || (look.digits >= 3 && look.len >= 12 && mixed);
+    }
+    let letters_only = look.digits == 0 && look.other == 0;
+    let cased = dress == Dress::Quoted && letters_only && look.changes >= 2 && look.upper >= 2 && !is_camel(value);
+    let signed = look.len >= 12
+        && look.letters() > 6
+        && look.other >= 2
+        && value[0] != b'#'
+        && value.iter().any(|b| b"!#%^&$@~".contains(b));
+    random || (look.digits > 0 && mixed) || (look.digits >= 12 && look.len >= 16 && look.other == 0) || cased || signed
+}
+
 /// `Password:`, `#add-password`, `userPasswordField`: what a page or a program calls a password.
 fn is_label(value: &[u8], look: &Look) -> bool {
     let lower = value.to_ascii_lowercase();
-    let names_itself = [&b"password"[..], b"passwd", b"secret", b"token", b"passphrase", b"username", b"login"]
+    let named = [&b"password"[..], b"passwd", b"secret", b"token", b"passphrase", b"username", b"login"]
         .iter()
         .any(|word| memchr::memmem::find(&lower, word).is_some() && look.digits == 0);
-    names_itself
+    named
         || matches!(value.last(), Some(b':'))
         || (look.digits == 0 && matches!(value[0], b'#' | b'.'))
         || (look.other > 2 && look.letters() < 3)
+}
+
+/// `SecretStr`, `password_grant`: a variable or a type that is named after what it holds.
+fn names_itself(value: &[u8]) -> bool {
+    let lower = value.to_ascii_lowercase();
+    let joined =
+        value.contains(&b'_') || value.windows(2).any(|w| w[0].is_ascii_lowercase() && w[1].is_ascii_uppercase());
+    joined
+        && value.iter().all(|b| b.is_ascii_alphabetic() || *b == b'_')
+        && [&b"pass"[..], b"secret", b"token", b"cred"].iter().any(|word| memchr::memmem::find(&lower, word).is_some())
 }
 
 /// `passwordField`: words joined by capitals, as programs name things.

@@ -458,3 +458,65 @@ fn a_password_given_to_a_command_is_hidden_however_the_command_takes_it() {
         assert_eq!(redacted(text), text, "{case}");
     }
 }
+
+#[test]
+fn names_that_programs_give_are_no_secrets() {
+    for (case, text) in [
+        ("the name of a field", r#""output_token": "NextToken","#),
+        ("a list of names", r#"["ClientRequestToken", "InvitationId", "VpcSettings"]"#),
+        ("a macro", "#define lake_set_key fern_lake_aes128_set_key"),
+        ("a callback", "mngr->getKey = lakeKeysMngrGetKey;"),
+        ("a type that takes another", "    psk: Option<Vec<u8>>"),
+        ("a type named after what it holds", "    password: SecretStr"),
+        ("a variable named after what it holds", "'proxy_pass': proxy_pass,"),
+        ("a number of a program", "pub const ERROR_BAD_PASSWORD: u32 = 709u32;"),
+        ("a constant", "    StencilPassOp: LAKE11_STENCIL_OP,"),
+        ("a part of a module", "using lake::Pass::doInitialization;"),
+        ("a member of a structure", "uid = pwd->pw_uid;"),
+        ("a type of a module", r#""LAKE::KMS::Key": "2b447c471bc70388","#),
+        ("the name of a resource", "arn:aws:kms:us-west-2:123456789012:key/a3c4a7cd-728b-45dd-b334-4d3eb496e452"),
+        ("a patch", "+ 48_0001-Fix-non-empty-session-id-for-ipv6-check.patch"),
+        ("a file of a program", "install ./Lib/secrets.py /root/.pyenv/versions/3.10.13/lib/python3.10"),
+        ("how a value is passed", "needless_pass_by_value = \"allow\""),
+        ("what a pass of a compiler does", "Pass true to lake86_force_load_from_GOT_p."),
+        ("a header of a format", "account:password:UID:GID:GECOS:directory:shell"),
+        ("a manual's escapes", "the password is \\fIlocked\\fP\\&. and the password was locked\\&."),
+        ("an object", "--key '{\"Id\":{\"N\":\"456\"}}'"),
+        ("a pattern", "'/secrets/(?P<secret>[a-zA-Z0-9-_]+)$'"),
+        ("a key of a property list", "<key>LakeProviderClass</key><string>LakeMedia</string>"),
+        ("a signature in a document", "<SignatureValue>GnYgZdzPeXd4gPTJmQ506qmxWkd3VK1Y23kh5Qpq</SignatureValue>"),
+        ("a fingerprint", "Add Bob's key B1D2BD1375BECB784CF4F8C4D73CF638C53C06BE."),
+        ("a place in a list", r#""NextToken": "U2FsdGVkX1eNkPoZHVl11ip5HUYQ""#),
+        ("what is identified in prose", "The map identified by *map_fd* is read by pass2."),
+        ("a person identified in prose", "the bug was identified by \"jameson4\" today"),
+        ("a word joined to a header's name", "class InvalidAuthorizationSpecException2Tests"),
+        ("digits one after the other", "access_key = '1234567890abcdef1234567890abcdef'"),
+        ("the seed of random numbers", "per_hasher_seed: ARBITRARY3,"),
+        ("a default that is a variable", "${NOX_SESSION:-test-$PYTHON_VERSION}"),
+    ] {
+        assert_eq!(redacted(text), text, "{case}");
+    }
+}
+
+#[test]
+fn what_stands_where_such_names_stand_is_hidden_all_the_same() {
+    table(&[
+        ("a token drawn at random", r#""output_token": "k3J9fhTq0Lx8vRz3""#, r#""output_token": "[api_key]""#),
+        ("a password with open brackets", "api_key = \"k{3J}9f)hT(q0[Lx8v\";", "api_key = \"[api_key]\";"),
+        ("a shell's default", "${DB_PASSWORD:-fernlake22}", "${DB_PASSWORD:-[password]}"),
+        ("a property list's password", "<password>fern-lake</password>", "<password>[password]</password>"),
+        ("a signed link", "GET /a?Signature=n2BEalOV6A2HIOx4Rcfb7LT", "GET /a?Signature=[api_key]"),
+        (
+            "a statement in capitals",
+            "ALTER USER bob IDENTIFIED BY fern22lake;",
+            "ALTER USER bob IDENTIFIED BY [password];",
+        ),
+        (
+            "a statement in small letters",
+            "grant all on a.* to 'bob' identified by 'fern22lake'",
+            "grant all on a.* to 'bob' identified by '[password]'",
+        ),
+        ("a header", "Authorization: token k3J9fhTq0Lx8vRz3", "Authorization: token [auth_header]"),
+        ("a wallet's seed", "wallet_seed: k3J9fhTq0Lx8vRz3", "wallet_seed: [generic_secret]"),
+    ]);
+}
