@@ -23,25 +23,32 @@ pub(crate) fn luhn(digits: &[u8]) -> bool {
     sum.is_multiple_of(10)
 }
 
-/// A payment card: a length and a first part that an issuer uses, Luhn's sum, and not one digit over and over.
+/// Any number of the length of a payment card with Luhn's sum, and not one digit over and over. That it is one must be said.
+pub(crate) fn like_card(digits: &[u8]) -> bool {
+    (12..=19).contains(&digits.len()) && digits.iter().any(|d| *d != digits[0]) && luhn(digits)
+}
+
+/// A payment card: a length and a first part that an issuer uses, and Luhn's sum.
 pub(crate) fn card(digits: &[u8]) -> bool {
-    if digits.len() < 12 || digits.len() > 19 || digits.iter().all(|d| *d == digits[0]) {
+    if !like_card(digits) {
         return false;
     }
     let first = |n: usize| digits[..n].iter().fold(0u32, |sum, d| sum * 10 + digit(*d));
     let n = digits.len();
     let (two, three, four, six) = (first(2), first(3), first(4), first(6));
-    let issued = match digits[0] {
+    match digits[0] {
         b'4' => matches!(n, 13 | 16 | 19),
         b'5' => (n == 16 && (51..=55).contains(&two)) || (n >= 12 && matches!(two, 50 | 56..=58)),
         b'2' => {
             n == 16 && ((2221..=2720).contains(&four) || (2200..=2204).contains(&four))
-                || n == 15 && matches!(four, 2014 | 2149)
+                || n == 15 && matches!(four, 2014 | 2131 | 2149)
         }
         b'3' => match n {
-            15 => matches!(two, 34 | 37) || four == 1800,
+            15 => matches!(two, 34 | 37),
             14 => matches!(two, 36 | 38 | 39) || (300..=305).contains(&three) || three == 309,
-            16..=19 => (3528..=3589).contains(&four) || matches!(two, 36 | 38 | 39) || (300..=305).contains(&three),
+            // JCB was given 3528 to 3589, and published grammars take all of 35.
+            16 => matches!(two, 35 | 36 | 38 | 39) || (300..=305).contains(&three),
+            17..=19 => (3528..=3589).contains(&four) || matches!(two, 36 | 38 | 39) || (300..=305).contains(&three),
             _ => false,
         },
         b'6' => {
@@ -53,8 +60,7 @@ pub(crate) fn card(digits: &[u8]) -> bool {
         b'9' => n == 16 && four == 9792,
         b'1' => n == 15 && four == 1800,
         _ => false,
-    };
-    issued && luhn(digits)
+    }
 }
 
 /// The remainder by 97 of letters (A = 10 … Z = 35) and digits read as one number; `None` for other characters.
@@ -368,6 +374,8 @@ mod tests {
             ("Diners of 16", "365693090259012", true),
             ("JCB", "353011133330000", true),
             ("JCB of 15", "18000000000001", true),
+            ("JCB of 15 and 2131", "21310000000000", true),
+            ("JCB of 35 at large", "351983325766585", true),
             ("3 of 13", "300000000000", false),
             ("Discover", "601111111111111", true),
             ("UnionPay", "620000000000000", true),
@@ -381,5 +389,7 @@ mod tests {
             assert_eq!(card(&luhn_of(body)), good, "{issuer}");
         }
         assert!(!card(b"4444444444444444"), "one digit over and over");
+        assert!(like_card(&luhn_of("711111111111111")), "no issuer, but the sum of one");
+        assert!(!like_card(b"0000000000000000"), "one digit over and over");
     }
 }

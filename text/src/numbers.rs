@@ -58,6 +58,43 @@ fn free_after(text: &[u8], end: usize) -> bool {
     !(b.is_ascii_alphanumeric() || b == b'_' || b == b'.' && after(text, end + 1).is_ascii_digit())
 }
 
+/// Words that say that a card's number follows. Names of programs run them together.
+const CARD_WORDS: &[&str] = &[
+    "card",
+    "cards",
+    "creditcard",
+    "debitcard",
+    "paymentcard",
+    "cardnumber",
+    "cardno",
+    "ccnumber",
+    "ccnum",
+    "cc",
+    "ccn",
+    "credit",
+    "debit",
+    "visa",
+    "mastercard",
+    "maestro",
+    "amex",
+    "american express",
+    "diners",
+    "discover",
+    "jcb",
+    "unionpay",
+    "pan",
+    "kreditkarte",
+    "karte",
+    "kartennummer",
+    "carte",
+    "tarjeta",
+    "carta",
+    "cartão",
+    "kaart",
+    "kort",
+    "karta",
+];
+
 /// A payment card that begins at `at`.
 pub(crate) fn find_card(text: &[u8], at: usize) -> Option<usize> {
     if !free_before(text, at) || matches!(before(text, at), b'-' if at >= 2 && text[at - 2].is_ascii_hexdigit()) {
@@ -65,20 +102,52 @@ pub(crate) fn find_card(text: &[u8], at: usize) -> Option<usize> {
     }
     let separator = [b' ', b'-', b'.'].into_iter().find(|s| text[at..].iter().take(7).any(|b| b == s));
     let found = groups(text, at, &separator.map_or(vec![], |s| vec![s]), 19);
+    let first = found.spans.first().map_or(0, |(start, end)| end - start);
     let mut n = 0;
     for (i, (start, end)) in found.spans.iter().enumerate() {
         n += end - start;
         let grouped = i > 0;
-        let sane = !grouped || (found.spans[0].1 - found.spans[0].0 == 4 && (2..=7).contains(&(end - start)));
-        if sane && (12..=19).contains(&n) && checks::card(&found.digits[..n]) && free_after(text, *end) {
-            let dash = after(text, *end) == b'-' && after(text, *end + 1).is_ascii_alphanumeric();
-            // Three groups of four are also an Aadhaar number; a card of twelve digits stands in one piece.
-            if !(dash || grouped && n < 14) {
-                return Some(*end);
-            }
+        let sane = !grouped || (first == 4 && (2..=7).contains(&(end - start)));
+        // Three groups of four are also an Aadhaar number; a card of twelve digits stands in one piece.
+        let lengthy = (12..=19).contains(&n) && !(grouped && n < 14);
+        let dash = after(text, *end) == b'-' && after(text, *end + 1).is_ascii_alphanumeric();
+        if sane && lengthy && !dash && free_after(text, *end) && is_card(text, at, *end, &found.digits[..n], grouped) {
+            return Some(*end);
         }
     }
     None
+}
+
+/// Lengths that most issuers use prove themselves; the others, and numbers that no known issuer gives, need a word before
+/// them or a line of their own.
+fn is_card(text: &[u8], start: usize, end: usize, digits: &[u8], grouped: bool) -> bool {
+    if !checks::like_card(digits) {
+        return false;
+    }
+    let issued = checks::card(digits);
+    let common = grouped || (14..=16).contains(&digits.len());
+    issued && (common || alone(text, start, end)) || (issued || !grouped) && context(text, start, CARD_WORDS)
+}
+
+/// Tells whether the number is all that its line holds, and no column of numbers goes on above or below it.
+pub(crate) fn alone(text: &[u8], start: usize, end: usize) -> bool {
+    let left = &text[start.saturating_sub(40)..start];
+    let right = &text[end..text.len().min(end + 40)];
+    let (above, lead) = match memchr::memrchr(b'\n', left) {
+        Some(i) => (&left[..i], &left[i + 1..]),
+        None => (&b""[..], left),
+    };
+    let (rest, below) = match memchr::memchr(b'\n', right) {
+        Some(i) => (&right[..i], &right[i + 1..]),
+        None => (right, &b""[..]),
+    };
+    let above = &above[memchr::memrchr(b'\n', above).map_or(0, |i| i + 1)..];
+    let below = &below[..memchr::memchr(b'\n', below).unwrap_or(below.len())];
+    let blank = |line: &[u8]| line.len() < 40 && line.iter().all(u8::is_ascii_whitespace);
+    let number = |line: &[u8]| {
+        line.iter().any(u8::is_ascii_digit) && !line.iter().any(|b| b.is_ascii_alphabetic() || *b >= 0x80)
+    };
+    blank(lead) && blank(rest) && !number(above) && !number(below)
 }
 
 /// An IBAN whose check digits stand at `at`: gives its beginning and end.
@@ -117,7 +186,10 @@ pub(crate) fn context(text: &[u8], at: usize, words: &[&str]) -> bool {
     })
 }
 
-/// A social security number at `at`: in the usual groups, or nine digits after a word that says so.
+const SSN_WORDS: &[&str] =
+    &["ssn", "ssns", "social security", "social security number", "social security no", "socialsecuritynumber"];
+
+/// A social security number at `at`: in the usual groups, or nine digits that a word announces or that are the whole text.
 pub(crate) fn find_ssn(text: &[u8], at: usize) -> Option<usize> {
     if !free_before(text, at) || (before(text, at) == b'-' && at >= 2 && text[at - 2].is_ascii_alphanumeric()) {
         return None;
@@ -137,7 +209,7 @@ pub(crate) fn find_ssn(text: &[u8], at: usize) -> Option<usize> {
     (n == 9
         && free_after(text, at + 9)
         && checks::ssn(&text[at..at + 9])
-        && context(text, at, &["ssn", "social security number", "social security", "social security no", "ssns"]))
+        && (context(text, at, SSN_WORDS) || (at < 4 && text.len() < at + 13 && alone(text, at, at + 9))))
     .then_some(at + 9)
 }
 
@@ -190,6 +262,10 @@ pub(crate) fn find_phone(text: &[u8], at: usize) -> Option<(usize, usize)> {
             && start >= 2
             && !matches!(lead, b'=' | b':')
     {
+        return None;
+    }
+    // The end of a time: `16:40:03 2021 -0400`.
+    if lead == b':' && start >= 2 && text[start - 2].is_ascii_digit() || plus && lead == b'+' {
         return None;
     }
     // Read digits with the signs people write between groups: at most two in a row, as in `) `.
@@ -264,6 +340,10 @@ pub(crate) fn find_phone(text: &[u8], at: usize) -> Option<(usize, usize)> {
     let years = groups == [4, 4] && matches!(&digits[..2], b"19" | b"20") && matches!(&digits[4..6], b"19" | b"20");
     let row = before(text, start) == b' ' && start >= 2 && text[start - 2].is_ascii_digit() && !plus && !open;
     if !plus && (groups == [5, 4] || years || (row && !spoken)) || (dots > 0 && !plus && !open && signs != dots) {
+        return None;
+    }
+    // A decimal below one.
+    if digits[0] == b'0' && groups[0] == 1 && dots == 1 && groups.len() == 2 {
         return None;
     }
     if digits.iter().all(|d| *d == digits[0]) || (digits[0] == digits[n - 1] && Look::of(&digits).distinct < 2) {

@@ -5,7 +5,7 @@
 
 use crate::checks::{day_month, luhn, mod11_10, number, rest97, verhoeff, weighted};
 use crate::class::{Class, Span};
-use crate::numbers::context;
+use crate::numbers::{alone, context};
 
 /// What a number needs beside its form.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -289,12 +289,28 @@ fn mobile_of_ankara(d: &[u8]) -> bool {
 }
 
 fn plate_of_turkey(d: &[u8]) -> bool {
-    (1..=81).contains(&number(&d[..2]))
+    const MONTHS: [&[u8]; 12] =
+        [b"JAN", b"FEB", b"MAR", b"APR", b"MAY", b"JUN", b"JUL", b"AUG", b"SEP", b"OCT", b"NOV", b"DEC"];
+    (1..=81).contains(&number(&d[..2])) && !MONTHS.iter().any(|month| d[2..].starts_with(month))
+}
+
+/// A surname filled up with nines, a date (fifty is added to a woman's month), initials filled up with a nine.
+fn british_driver(d: &[u8]) -> bool {
+    let name = d[..5].iter().take_while(|b| b.is_ascii_alphabetic()).count();
+    let initial = |b: u8| b.is_ascii_alphabetic() || b == b'9';
+    name > 0
+        && d[name..5].iter().all(|b| *b == b'9')
+        && day_month(number(&d[8..10]), number(&d[6..8]) % 50)
+        && number(&d[6..8]) <= 62
+        && initial(d[11])
+        && initial(d[12])
 }
 
 fn chinese(d: &[u8]) -> bool {
     let sum = weighted(&d[..17], &[7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2]);
-    b"10X98765432"[(sum % 11) as usize] == d[17]
+    matches!(&d[6..8], b"19" | b"20")
+        && day_month(number(&d[12..14]), number(&d[10..12]))
+        && b"10X98765432"[(sum % 11) as usize] == d[17]
 }
 
 use Class as C;
@@ -362,13 +378,7 @@ const RULES: &[Rule] = &[
     rule(C::UkNhs, "9999999999", nhs, WordOrLine, &["nhs", "nhs number"]),
     rule(C::UkNino, "AA~99~99~99~A", nino, Nothing, &[]),
     rule(C::UkPassport, "AA9999999", any, Word, PASSPORT),
-    rule(
-        C::UkDrivingLicence,
-        "XXXXX999999XXXAA",
-        |d| d[0].is_ascii_alphabetic() && matches!(d[6], b'0' | b'1' | b'5' | b'6'),
-        Nothing,
-        &[],
-    ),
+    rule(C::UkDrivingLicence, "XXXXX999999XXXAA", british_driver, Nothing, &[]),
     rule(C::UkVehicleRegistration, "AA99~AAA", any, WordOrLine, PLATE),
     rule(C::UkVehicleRegistration, "A999~AAA", any, WordOrLine, PLATE),
     rule(C::UkVehicleRegistration, "AAA~999A", any, WordOrLine, PLATE),
@@ -520,7 +530,8 @@ const RULES: &[Rule] = &[
         &["telefon", "tel", "gsm", "cep", "phone"],
     ),
     rule(C::IlId, "999999999", luhn_varied, Word, &["teudat", "israeli id", "zehut"]),
-    rule(C::InAadhaar, "9999:9999:9999", aadhaar, Nothing, &[]),
+    rule(C::InAadhaar, "9999 9999 9999", aadhaar, Nothing, &[]),
+    rule(C::InAadhaar, "9999-9999-9999", aadhaar, Nothing, &[]),
     rule(C::InAadhaar, "999999999999", aadhaar, WordOrLine, &["aadhaar", "aadhar", "uidai"]),
     rule(C::InPan, "AAAAA9999A", pan, Nothing, &[]),
     rule(C::InGstin, "99AAAAA9999AXZX", any, Nothing, &[]),
@@ -644,14 +655,6 @@ fn matches_at(text: &[u8], at: usize, form: &[u8], bare: &mut Vec<u8>) -> Option
     (!inside).then_some(pos)
 }
 
-/// Tells whether the number is all that its line holds.
-fn alone(text: &[u8], start: usize, end: usize) -> bool {
-    text[..start].iter().rev().take(8).take_while(|b| **b != b'\n').all(u8::is_ascii_whitespace)
-        && text[end..].iter().take(8).take_while(|b| **b != b'\n').all(u8::is_ascii_whitespace)
-        && (start < 8 || text[..start].iter().rev().take(8).any(|b| *b == b'\n'))
-        && (text.len() - end < 8 || text[end..].iter().take(8).any(|b| *b == b'\n'))
-}
-
 /// A pair of coordinates with four decimals or more, at the first digit: gives its beginning and end.
 fn coordinates(text: &[u8], at: usize) -> Option<(usize, usize)> {
     let signed = |at: usize| at - usize::from(at > 0 && text[at - 1] == b'-');
@@ -699,6 +702,10 @@ pub(crate) fn find(text: &[u8], from: usize, to: usize, found: &mut Vec<Span>) {
             continue;
         }
         if at > 1 && matches!(text[at - 1], b'.' | b'/') && text[at - 2].is_ascii_digit() {
+            continue;
+        }
+        // A decimal below one.
+        if b == b'0' && text.get(at + 1) == Some(&b'.') {
             continue;
         }
         // A word without a digit in its first twelve characters is no number of any kind.

@@ -520,3 +520,53 @@ fn what_stands_where_such_names_stand_is_hidden_all_the_same() {
         ("a wallet's seed", "wallet_seed: k3J9fhTq0Lx8vRz3", "wallet_seed: [generic_secret]"),
     ]);
 }
+
+#[test]
+fn a_card_proves_itself_or_is_said_to_be_one() {
+    table(&[
+        ("of a rare issuer", "3519833257665853", "[credit_card]"),
+        ("an old one", "it was 213161594239298 then", "it was [credit_card] then"),
+        ("twelve digits after its word", "maestro 630427373398 lost", "maestro [credit_card] lost"),
+        ("thirteen after its word", "block my card no 4222222222222 please", "block my card no [credit_card] please"),
+        ("nineteen after its word", "pan=4735615260219382870", "pan=[credit_card]"),
+        ("of nobody known, after its word", "credit card 7111111111111114", "credit card [credit_card]"),
+        ("in a name of programs", "{\"creditCard\":\"630427373398\"}", "{\"creditCard\":\"[credit_card]\"}"),
+        ("twelve on a line of its own", "paid by\n630427373398\non Monday", "paid by\n[credit_card]\non Monday"),
+    ]);
+    for (case, text) in [
+        ("twelve digits in passing", "arn:lake:fern:us-west-2:630427373398:group"),
+        ("nineteen in passing", "(4735615260219382870,64)"),
+        ("a column of twelve digits", "630427373398\n630427373397\n630427373396"),
+        ("of nobody known", "order 7111111111111114 sent"),
+        ("of nobody known, in groups", "card 7111 1111 1111 1114"),
+        ("said to be one, with another sum", "card 7111111111111115"),
+    ] {
+        assert_eq!(redacted(text), text, "{case}");
+    }
+}
+
+#[test]
+fn nine_digits_are_a_social_security_number_when_that_is_said_or_nothing_else_is() {
+    table(&[
+        ("said", "her SSN is 536904399 now", "her SSN is [us_ssn] now"),
+        ("the whole text", "536904399\n", "[us_ssn]\n"),
+    ]);
+    for (case, text) in [
+        ("in passing", "took 536904399 steps"),
+        ("on a line of many", "steps\n536904399\nand on"),
+        ("the whole text, an area that never was", "666904399"),
+    ] {
+        assert_eq!(redacted(text), text, "{case}");
+    }
+}
+
+#[test]
+fn times_and_decimals_are_no_phone_numbers() {
+    for (case, text) in [
+        ("a date with its zone", "Date:   Sat Mar 9 19:16:03 2013 -0800"),
+        ("a standard's section", "// See C++14 20.10.4 for it"),
+        ("a decimal", "const CALL: f32 = 0.0705230784;"),
+    ] {
+        assert_eq!(redacted(text), text, "{case}");
+    }
+}

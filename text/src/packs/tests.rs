@@ -180,6 +180,24 @@ fn a_number_that_proves_nothing_needs_a_word_before_it_or_a_line_of_its_own() {
 }
 
 #[test]
+fn what_only_has_the_form_of_a_number_is_none() {
+    for (class, number, case, other) in [
+        (C::UkDrivingLicence, "MORGA753116SM9IJ", "hexadecimal digits", "c3cd0362588355ed"),
+        (C::UkDrivingLicence, "FOX99753116SM9IJ", "a name that is not filled up", "FOX12753116SM9IJ"),
+        (C::UkDrivingLicence, "MORGA753116SM9IJ", "a day that is none", "MORGA753406SM9IJ"),
+        (C::CnRic, "11010519491231002X", "a month that is none", "220289199947514112"),
+        (C::InAadhaar, "2341-2341-2346", "weights between dots", "[.2341.2341.2346]"),
+        (C::TrLicensePlate, "11 ABC 202", "a date", "11 Dec 2020"),
+        (C::TrPhoneNumber, "0577 215 66 49", "a decimal", "gamma 0.5772156649"),
+        (C::DePlz, "10115", "a column of numbers", "10113\n10115\n10117"),
+        (C::DePlz, "10115", "the last of a column", "a\n10113\n10115"),
+    ] {
+        assert!(classes(number).contains(&class), "{class}: {number}");
+        assert!(!classes(other).contains(&class), "{class}, {case}: {other}");
+    }
+}
+
+#[test]
 fn a_number_inside_a_longer_one_is_none() {
     for (case, text) in [
         ("on its own", "CPF 529.982.247-25"),
