@@ -146,8 +146,29 @@ pub(crate) fn find_hash(text: &[u8], at: usize) -> Option<usize> {
 static SEED_WORDS: LazyLock<Vec<&'static [u8]>> =
     LazyLock::new(|| include_str!("bip39-english.txt").lines().map(|word| word.trim().as_bytes()).collect());
 
+/// Which beginnings of four letters (shorter words end in a blank) the words have, by a hash: no two words have one in common.
+static SEED_STARTS: LazyLock<Vec<u64>> = LazyLock::new(|| {
+    let mut bits = vec![0; SEED_START_BITS / 64];
+    for word in SEED_WORDS.iter() {
+        let at = seed_start(word);
+        bits[at / 64] |= 1 << (at % 64);
+    }
+    bits
+});
+
+const SEED_START_BITS: usize = 1 << 15;
+
+fn seed_start(word: &[u8]) -> usize {
+    let letter = |i: usize| u32::from(word.get(i).copied().unwrap_or(b' '));
+    let four = letter(0) | letter(1) << 8 | letter(2) << 16 | letter(3) << 24;
+    (four.wrapping_mul(0x9e37_79b1) >> 17) as usize
+}
+
 fn is_seed_word(word: &[u8]) -> bool {
-    (3..=8).contains(&word.len()) && SEED_WORDS.binary_search(&word).is_ok()
+    let start = seed_start(word);
+    (3..=8).contains(&word.len())
+        && SEED_STARTS[start / 64] >> (start % 64) & 1 == 1
+        && SEED_WORDS.binary_search(&word).is_ok()
 }
 
 /// Runs of a wallet's words: at least this many in a row, nothing but space, commas or numbers between them.

@@ -2,6 +2,8 @@
 //!
 //! A run of digits is read once, with the separators people put between groups, and offered to each shape in turn.
 
+use std::cell::OnceCell;
+
 use crate::checks;
 use crate::class::Class;
 use crate::values::Look;
@@ -173,16 +175,26 @@ pub(crate) fn find_iban(text: &[u8], at: usize) -> Option<(usize, usize)> {
     (!after(text, end).is_ascii_alphanumeric() && checks::iban(&letters)).then_some((start, end))
 }
 
-/// Tells whether one of these words stands shortly before `at`, as a word of its own.
+/// A word that announces a number stands at most so far before it.
+const LEAD: usize = 48;
+
+/// Tells whether one of these words, in lower case, stands shortly before `at`, as a word of its own.
 pub(crate) fn context(text: &[u8], at: usize, words: &[&str]) -> bool {
-    let from = at.saturating_sub(48);
-    let lead = text[from..at].to_ascii_lowercase();
-    words.iter().any(|word| {
-        memchr::memmem::rfind(&lead, word.as_bytes()).is_some_and(|i| {
-            let end = i + word.len();
-            (i == 0 || !lead[i - 1].is_ascii_alphabetic())
-                && !lead.get(end).is_some_and(|b| b.is_ascii_lowercase() && *b != b's')
-        })
+    let mut lead = [0; LEAD];
+    let from = at.saturating_sub(LEAD);
+    let lead = &mut lead[..at - from];
+    lead.copy_from_slice(&text[from..at]);
+    lead.make_ascii_lowercase();
+    let bit = |byte: u8| 1_u64 << (byte & 63);
+    let firsts = words.iter().fold(0, |firsts, word| firsts | bit(word.as_bytes()[0]));
+    (0..lead.len()).any(|i| {
+        firsts & bit(lead[i]) != 0
+            && (i == 0 || !lead[i - 1].is_ascii_alphabetic())
+            && words.iter().any(|word| {
+                let rest = &lead[i..];
+                rest.starts_with(word.as_bytes())
+                    && !rest.get(word.len()).is_some_and(|b| b.is_ascii_lowercase() && *b != b's')
+            })
     })
 }
 
@@ -335,11 +347,12 @@ pub(crate) fn find_phone(text: &[u8], at: usize) -> Option<(usize, usize)> {
     {
         return None;
     }
-    let spoken = context(text, start, PHONE_WORDS);
+    let announced = OnceCell::new();
+    let spoken = || *announced.get_or_init(|| context(text, start, PHONE_WORDS));
     // A post code, a span of years, a row of numbers.
     let years = groups == [4, 4] && matches!(&digits[..2], b"19" | b"20") && matches!(&digits[4..6], b"19" | b"20");
     let row = before(text, start) == b' ' && start >= 2 && text[start - 2].is_ascii_digit() && !plus && !open;
-    if !plus && (groups == [5, 4] || years || (row && !spoken)) || (dots > 0 && !plus && !open && signs != dots) {
+    if !plus && (groups == [5, 4] || years || row && !spoken()) || (dots > 0 && !plus && !open && signs != dots) {
         return None;
     }
     // A decimal below one.
@@ -352,7 +365,7 @@ pub(crate) fn find_phone(text: &[u8], at: usize) -> Option<(usize, usize)> {
     if plus {
         return (n >= 8 && digits[0] != b'0' && groups.iter().all(|g| *g <= 12)).then_some((start, end));
     }
-    if digits.starts_with(b"00") && n >= 11 && (signs > 0 || spoken) && digits[2] != b'0' {
+    if digits.starts_with(b"00") && n >= 11 && (signs > 0 || spoken()) && digits[2] != b'0' {
         return Some((start, end));
     }
     let north = |d: &[u8]| d.len() == 10 && d[0] >= b'2' && d[3] >= b'2' && !(d[1] == b'1' && d[2] == b'1');
@@ -362,17 +375,17 @@ pub(crate) fn find_phone(text: &[u8], at: usize) -> Option<(usize, usize)> {
         if shape == [3, 3, 4] && slashes == 0 {
             return Some((start, end));
         }
-        if spoken && (signs == 0 || shape == [3, 7] || shape == [10]) {
+        if (signs == 0 || shape == [3, 7] || shape == [10]) && spoken() {
             return Some((start, end));
         }
     }
     if body.len() == 10
         && n == 10
         && groups == [3, 3, 4]
-        && (open || dots == 2 || spoken || before(text, start) == b' ' || start == 0)
+        && (open || dots == 2 || before(text, start) == b' ' || start == 0 || spoken())
         && digits[0] != b'0'
         && slashes == 0
-        && (spoken || signs > 2 || dots == 2 || body[0] >= b'2')
+        && (signs > 2 || dots == 2 || body[0] >= b'2' || spoken())
     {
         return Some((start, end));
     }
@@ -387,14 +400,14 @@ pub(crate) fn find_phone(text: &[u8], at: usize) -> Option<(usize, usize)> {
         && slashes <= 1
     {
         let dated = groups.len() == 3 && groups[0] == 2 && groups[1] == 2;
-        return (!dated || spoken).then_some((start, end));
+        return (!dated || spoken()).then_some((start, end));
     }
-    if spoken
-        && (7..=13).contains(&n)
+    if (7..=13).contains(&n)
         && (signs > 0 || n >= 9)
         && groups.iter().all(|g| *g >= 2)
         && groups.len() <= 6
         && dots <= 4
+        && spoken()
     {
         let dated = groups.len() == 3
             && (groups[0] == 4 && groups[1] == 2 && groups[2] == 2 || groups[0] == 2 && groups[1] == 2);

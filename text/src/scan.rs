@@ -77,7 +77,7 @@ impl Before {
     }
 }
 
-/// A row of words that could be a seed phrase: where it began, and how many words of three to eight letters it has.
+/// A row of words that could be a seed phrase: where it began, and how many words of three letters and more it has.
 struct Phrase {
     from: usize,
     words: u32,
@@ -350,7 +350,7 @@ impl Scan<'_> {
         if next == b'/' && self.byte(at + 2) == b'/' {
             self.link(at);
         } else if at >= self.colons_to
-            && (next == b':' || next.is_ascii_hexdigit())
+            && (next == b':' && self.goes_on(at + 2) || next.is_ascii_hexdigit())
             && (self.policy.public_ip || self.policy.every_ip || self.policy.packs)
             && let Some((start, end, address)) = links::find_colons(text, at)
         {
@@ -363,6 +363,12 @@ impl Scan<'_> {
                 _ => {}
             }
         }
+    }
+
+    /// After two colons: what an address would go on with, not the name that a path goes on with.
+    fn goes_on(&self, at: usize) -> bool {
+        let byte = self.byte(at);
+        byte.is_ascii_hexdigit() || !byte.is_ascii_alphanumeric() && byte != b'_'
     }
 
     fn link(&mut self, at: usize) {
@@ -409,23 +415,15 @@ impl Scan<'_> {
         }
     }
 
-    /// Counts words of three to eight letters that follow each other; as many as a seed phrase has are read.
+    /// Counts words of three letters and more that follow each other; as many as a seed phrase has are read.
     fn words(&mut self, base: usize, before: Before, here: &Classes, next: &Classes) {
         let starts = here.letter & !(here.letter << 1 | before.letter);
         let second = ahead(here.letter, next.letter, 1);
         let third = ahead(here.letter, next.letter, 2);
         let short = starts & !(second & third);
-        // Where a word goes on, and what no such row has in it.
-        let long = {
-            let two = here.letter & second;
-            let two_next = next.letter & next.letter >> 1;
-            let four = two & ahead(two, two_next, 2);
-            let four_next = two_next & two_next >> 2;
-            let eight = four & ahead(four, four_next, 4);
-            starts & eight & ahead(here.letter, next.letter, 8)
-        };
+        // What no such row has in it. Longer words are left to the reading.
         let other = here.wide & !here.number | here.letter & !here.lower | here.at | here.dollar;
-        let broken = short | long | other & !here.lower;
+        let broken = short | other & !here.lower;
         if broken == 0 {
             self.phrase.words += starts.count_ones();
             return;
@@ -459,6 +457,16 @@ impl Scan<'_> {
         let n = number.run(text);
         let next = self.byte(at + n);
         let before = at.checked_sub(1).map_or(b' ', |i| text[i]);
+        let many = number.digits_in_groups();
+        // Most numbers are short and stand alone.
+        if many < 4
+            && next != b':'
+            && !next.is_ascii_alphabetic()
+            && !before.is_ascii_alphabetic()
+            && !self.policy.every_ip
+        {
+            return;
+        }
         if next == b':' && (n >= 5 || before == b':') {
             if let Some(end) = tokens::find_bot(text, at, n) {
                 self.hide(at, end, Class::ApiKey);
@@ -470,7 +478,6 @@ impl Scan<'_> {
                 }
             });
         }
-        let many = number.digits_in_groups();
         if self.policy.personal {
             if many >= 12
                 && (4..=19).contains(&n)

@@ -461,9 +461,11 @@ pub(crate) fn is_random(value: &[u8], least: usize) -> bool {
 
 /// Tells whether `value` under a name of that strength is a secret.
 pub(crate) fn is_secret(value: &[u8], strength: Strength, dress: Dress) -> bool {
-    if value.len() < 3 || is_stand_in(value) {
-        return false;
-    }
+    // What costs most is asked last.
+    value.len() >= 3 && could_be(value, strength, dress) && !is_stand_in(value)
+}
+
+fn could_be(value: &[u8], strength: Strength, dress: Dress) -> bool {
     let look = Look::of(value);
     if dress != Dress::Quoted && (is_expression(value) || is_literal(value) || is_constant(value)) {
         return false;

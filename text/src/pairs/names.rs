@@ -20,11 +20,8 @@ pub(crate) const HINTS: &[&str] = &[
     "cookie",
     "sess",
     "bearer",
-    "basic ",
     "otp",
     "seed",
-    "mnemonic",
-    "recovery",
     "signature",
     "sig=",
     "identified by",
@@ -36,8 +33,6 @@ pub(crate) const HINTS: &[&str] = &[
     "login",
     "sid=",
     "salt",
-    "api",
-    "client",
     "contrase",
     "community",
 ];
@@ -561,7 +556,8 @@ fn part_strength(part: &[u8], says: u16) -> Option<Strength> {
     if says & says::WEAK != 0 {
         return Some(Strength::Weak);
     }
-    if part.len() > 6 {
+    // What each of the endings below ends with.
+    if part.len() > 6 && matches!(part.last(), Some(b'd' | b'e' | b't' | b'n' | b'y')) {
         let ends = |words: &[&str]| words.iter().any(|end| part.ends_with(end.as_bytes()));
         if ends(&["password", "passwd", "passphrase", "passwort"]) {
             return Some(Strength::Strong);
