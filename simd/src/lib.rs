@@ -58,6 +58,24 @@ pub fn dot_f32(a: &[f32], b: &[f32]) -> f32 {
     plain::dot_f32(a, b)
 }
 
+/// Does the work with what is inlined into it compiled for this processor: with its instructions for counting and finding bits.
+#[inline]
+pub fn as_this_processor_can<T>(work: impl FnOnce() -> T) -> T {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("bmi1")
+            && is_x86_feature_detected!("bmi2")
+            && is_x86_feature_detected!("lzcnt")
+            && is_x86_feature_detected!("popcnt")
+        {
+            // SAFETY: the processor has what the function is compiled for, as was just asked.
+            return unsafe { x86::with_bits(work) };
+        }
+    }
+    work()
+}
+
 /// The name of the instruction set that the kernels use on this machine.
 pub fn instructions() -> &'static str {
     #[cfg(target_arch = "x86_64")]

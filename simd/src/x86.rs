@@ -67,6 +67,12 @@ fn half(row: &[i8; 32], from: usize) -> __m128i {
     unsafe { _mm_loadu_si128(part.as_ptr().cast()) }
 }
 
+/// [`crate::as_this_processor_can`].
+#[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
+pub(crate) fn with_bits<T>(work: impl FnOnce() -> T) -> T {
+    work()
+}
+
 /// [`crate::classes::classes`], 32 bytes at a time.
 #[target_feature(enable = "avx2")]
 pub(crate) fn classes(text: &[u8], signs: &Signs, out: &mut Vec<Classes>) {

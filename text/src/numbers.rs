@@ -192,7 +192,8 @@ pub(crate) fn context(text: &[u8], at: usize, words: &[&str]) -> bool {
             && (i == 0 || !lead[i - 1].is_ascii_alphabetic())
             && words.iter().any(|word| {
                 let rest = &lead[i..];
-                rest.starts_with(word.as_bytes())
+                word.as_bytes()[0] == rest[0]
+                    && rest.starts_with(word.as_bytes())
                     && !rest.get(word.len()).is_some_and(|b| b.is_ascii_lowercase() && *b != b's')
             })
     })

@@ -4,7 +4,10 @@
 //! characters begins, where a word of [`signs`](crate::signs) may stand, where seven digits stand together. Every reading is bounded, so
 //! that no text makes the pass slower than linear.
 
-use hearth_simd::classes::{BLOCK, Classes, classes};
+use hearth_simd::{
+    as_this_processor_can,
+    classes::{BLOCK, Classes, classes},
+};
 
 use crate::class::{Class, Span};
 use crate::grammar::{Alphabet, begins_here};
@@ -26,54 +29,37 @@ pub(crate) struct Scanner {
 impl Scanner {
     /// Finds what the policy hides. Signs are looked for in `text[from..to]`; what they begin may be read beyond.
     pub(crate) fn find(&mut self, text: &[u8], from: usize, to: usize, policy: &Policy, found: &mut Vec<Span>) {
-        classes(&text[from..text.len().min(to + BLOCK)], &WORDS.signs, &mut self.masks);
+        // The block before the first one says what stands before it; where there is none, more is looked at.
+        let lead = if from < BLOCK { 0 } else { BLOCK };
+        let start = if from < BLOCK { 0 } else { from - BLOCK };
+        classes(&text[start..text.len().min(to + BLOCK)], &WORDS.signs, &mut self.masks);
         let mut scan = Scan {
             text,
             policy,
             found,
-            names_to: from,
-            cookies_to: from,
-            colons_to: from,
-            command: (usize::MAX, from),
-            phrase: Phrase { from, words: 0 },
+            names_to: start,
+            cookies_to: start,
+            colons_to: start,
+            command: (usize::MAX, start),
+            phrase: Phrase { from: start, words: 0 },
         };
-        let mut before = from.checked_sub(1).map_or(Before::default(), |at| Before::of(text[at]));
-        for n in 0..(to - from).div_ceil(BLOCK) {
-            let here = self.masks[n];
-            let next = self.masks.get(n + 1).copied().unwrap_or_default();
-            let base = from + n * BLOCK;
-            let inside = if to - base < BLOCK { (1 << (to - base)) - 1 } else { u64::MAX };
-            scan.block(base, inside, before, &here, &next);
-            before = Before::last(&here);
-        }
-        scan.phrase(to);
+        as_this_processor_can(|| {
+            let mut before = if lead == 0 { Classes::default() } else { self.masks[0] };
+            let mut base = start + lead;
+            while base < to {
+                let n = (base - start) / BLOCK;
+                let here = self.masks[n];
+                let next = self.masks.get(n + 1).copied().unwrap_or_default();
+                let inside = if to - base < BLOCK { (1 << (to - base)) - 1 } else { u64::MAX };
+                scan.block(base, inside, &before, &here, &next);
+                before = here;
+                base += BLOCK;
+            }
+            scan.phrase(to);
+        });
         if policy.packs {
             packs::find(text, from, to, found);
         }
-    }
-}
-
-/// What the byte before a block was: a bit each.
-#[derive(Clone, Copy, Default)]
-struct Before {
-    word: u64,
-    wide: u64,
-    digit: u64,
-    letter: u64,
-}
-
-impl Before {
-    fn of(byte: u8) -> Self {
-        Self {
-            word: u64::from(byte.is_ascii_alphanumeric() || byte == b'_'),
-            wide: u64::from(Alphabet::Wide.has(byte) || matches!(byte, b'$' | b':')),
-            digit: u64::from(byte.is_ascii_digit()),
-            letter: u64::from(byte.is_ascii_alphabetic()),
-        }
-    }
-
-    fn last(block: &Classes) -> Self {
-        Self { word: block.word >> 63, wide: block.wide >> 63, digit: block.digit >> 63, letter: block.letter >> 63 }
     }
 }
 
@@ -84,6 +70,7 @@ struct Phrase {
 }
 
 /// The places of the bits of a mask.
+#[inline(always)]
 fn places(mut mask: u64) -> impl Iterator<Item = usize> {
     std::iter::from_fn(move || {
         (mask != 0).then(|| {
@@ -95,6 +82,7 @@ fn places(mut mask: u64) -> impl Iterator<Item = usize> {
 }
 
 /// The bits of two blocks from `place` on.
+#[inline(always)]
 fn ahead(here: u64, next: u64, place: usize) -> u64 {
     let both = u128::from(here) | u128::from(next) << BLOCK;
     #[expect(clippy::cast_possible_truncation, reason = "the lower half is what is asked for")]
@@ -102,7 +90,14 @@ fn ahead(here: u64, next: u64, place: usize) -> u64 {
     bits
 }
 
+/// The bits of two blocks, moved up by `n`: what stood so far before each place.
+#[inline(always)]
+fn behind(before: u64, here: u64, n: u32) -> u64 {
+    here << n | before >> (u64::BITS - n)
+}
+
 /// Where at least [`RUN`] bits follow each other, by their first.
+#[inline(always)]
 fn runs(here: u64, next: u64) -> u64 {
     const { assert!(RUN == 12, "eight and four") };
     let one = u128::from(here) | u128::from(next) << BLOCK;
@@ -112,6 +107,15 @@ fn runs(here: u64, next: u64) -> u64 {
     #[expect(clippy::cast_possible_truncation, reason = "the lower half is what is asked for")]
     let runs = (eight & four >> 8) as u64;
     runs
+}
+
+/// Where at least seven bits follow each other, by their first: the shortest telephone number, `1.1.1.1`.
+#[inline(always)]
+fn sevens(here: u64, next: u64) -> u64 {
+    let two = here & ahead(here, next, 1);
+    let four = two & ahead(two, next & next >> 1, 2);
+    let three = two & ahead(here, next, 2);
+    four & ahead(three, next & next >> 1 & next >> 2, 4)
 }
 
 struct Scan<'a> {
@@ -138,13 +142,14 @@ impl Scan<'_> {
         self.text.get(at).copied().unwrap_or(b' ')
     }
 
-    fn block(&mut self, base: usize, inside: u64, before: Before, here: &Classes, next: &Classes) {
-        let starts = here.word & !(here.word << 1 | before.word) & inside;
+    #[inline(always)]
+    fn block(&mut self, base: usize, inside: u64, before: &Classes, here: &Classes, next: &Classes) {
+        let starts = here.word & !behind(before.word, here.word, 1) & inside;
         for place in places(starts & runs(here.wide, next.wide)) {
             self.run(base + place);
         }
         if self.policy.every_ip {
-            for place in places(starts & here.letter) {
+            for place in places(starts) {
                 self.hardware(base + place);
             }
         }
@@ -154,7 +159,7 @@ impl Scan<'_> {
         for place in places(here.marks[1] & starts) {
             self.done(base + place);
         }
-        let long = here.wide & !(here.wide << 1 | before.wide) & inside;
+        let long = here.wide & !behind(before.wide, here.wide, 1) & inside;
         for place in places(long & runs(here.wide, next.wide)) {
             let wide = ahead(here.wide, next.wide, place);
             let length = wide.trailing_ones() as usize;
@@ -168,13 +173,17 @@ impl Scan<'_> {
                 self.long(base + place);
             }
         }
-        let numbers = here.digit & !(here.digit << 1 | before.digit) & inside;
-        for place in places(numbers) {
+        let numbers = here.digit & !behind(before.digit, here.digit, 1) & inside;
+        let many = sevens(here.number, next.number);
+        // Two letters and two digits begin a bank account's number.
+        let account = ahead(here.digit, next.digit, 1)
+            & behind(before.letter, here.letter, 1)
+            & behind(before.letter, here.letter, 2);
+        for place in places(numbers & (many | account)) {
             let number = Number {
                 at: base + place,
                 digits: ahead(here.digit, next.digit, place),
                 groups: ahead(here.number, next.number, place),
-                word: ahead(here.word, next.word, place),
             };
             self.number(&number);
         }
@@ -219,9 +228,16 @@ impl Scan<'_> {
     fn begins(&mut self, at: usize) {
         let text = self.text;
         if matches!(self.byte(at), b'M' | b'N' | b'O')
+            && (23..=28).any(|n| self.byte(at + n) == b'.')
             && let Some(end) = tokens::find_dotted(text, at)
         {
             self.hide(at, end, Class::ApiKey);
+        }
+        if self.policy.personal
+            && matches!(self.byte(at), b'1' | b'3')
+            && let Some(end) = numbers::find_wallet(text, at)
+        {
+            self.hide(at, end, Class::CryptoWallet);
         }
         if self.byte(at + CENTRE) == b'-'
             && let Some((start, end)) = tokens::find_with_centre(text, at + CENTRE)
@@ -347,6 +363,9 @@ impl Scan<'_> {
     fn colon(&mut self, at: usize) {
         let text = self.text;
         let next = self.byte(at + 1);
+        if at > 0 && text[at - 1].is_ascii_digit() && !next.is_ascii_digit() && !next.is_ascii_whitespace() {
+            self.numbered(at);
+        }
         if next == b'/' && self.byte(at + 2) == b'/' {
             self.link(at);
         } else if at >= self.colons_to
@@ -363,6 +382,22 @@ impl Scan<'_> {
                 _ => {}
             }
         }
+    }
+
+    /// A colon after a number: that of a bot before its token, or a port before the name of a database.
+    fn numbered(&mut self, at: usize) {
+        const DIGITS_MAX: usize = 17;
+        let text = self.text;
+        let n = text[..at].iter().rev().take(DIGITS_MAX).take_while(|b| b.is_ascii_digit()).count();
+        if let Some(end) = tokens::find_bot(text, at - n, n) {
+            self.hide(at - n, end, Class::ApiKey);
+        }
+        let found = &mut *self.found;
+        numbers::find_pgpass(text, at - n, n, &mut |start, end, class| {
+            if start < end {
+                found.push(Span { start, end, class });
+            }
+        });
     }
 
     /// After two colons: what an address would go on with, not the name that a path goes on with.
@@ -390,7 +425,7 @@ impl Scan<'_> {
         }
     }
 
-    /// A word that may begin a hardware address with dashes or dots; those with colons and those that begin with a digit are met there.
+    /// A word that may begin a hardware address with dashes or dots; those with colons are met there.
     fn hardware(&mut self, at: usize) {
         if (self.byte(at + 2) == b'-' || self.byte(at + 4) == b'.')
             && let Some(end) = links::find_mac(self.text, at)
@@ -416,8 +451,9 @@ impl Scan<'_> {
     }
 
     /// Counts words of three letters and more that follow each other; as many as a seed phrase has are read.
-    fn words(&mut self, base: usize, before: Before, here: &Classes, next: &Classes) {
-        let starts = here.letter & !(here.letter << 1 | before.letter);
+    #[inline(always)]
+    fn words(&mut self, base: usize, before: &Classes, here: &Classes, next: &Classes) {
+        let starts = here.letter & !behind(before.letter, here.letter, 1);
         let second = ahead(here.letter, next.letter, 1);
         let third = ahead(here.letter, next.letter, 2);
         let short = starts & !(second & third);
@@ -451,6 +487,7 @@ impl Scan<'_> {
         }
     }
 
+    #[inline(always)]
     fn number(&mut self, number: &Number) {
         let text = self.text;
         let at = number.at;
@@ -458,26 +495,6 @@ impl Scan<'_> {
         let next = self.byte(at + n);
         let before = at.checked_sub(1).map_or(b' ', |i| text[i]);
         let many = number.digits_in_groups();
-        // Most numbers are short and stand alone.
-        if many < 4
-            && next != b':'
-            && !next.is_ascii_alphabetic()
-            && !before.is_ascii_alphabetic()
-            && !self.policy.every_ip
-        {
-            return;
-        }
-        if next == b':' && (n >= 5 || before == b':') {
-            if let Some(end) = tokens::find_bot(text, at, n) {
-                self.hide(at, end, Class::ApiKey);
-            }
-            let found = &mut *self.found;
-            numbers::find_pgpass(text, at, n, &mut |start, end, class| {
-                if start < end {
-                    found.push(Span { start, end, class });
-                }
-            });
-        }
         if self.policy.personal {
             if many >= 12
                 && (4..=19).contains(&n)
@@ -500,13 +517,6 @@ impl Scan<'_> {
                 self.hide(at, end, Class::UsSsn);
                 return;
             }
-            if matches!(text[at], b'1' | b'3')
-                && (next.is_ascii_alphabetic() || n > 20)
-                && number.word.trailing_ones() >= 25
-                && let Some(end) = numbers::find_wallet(text, at)
-            {
-                self.hide(at, end, Class::CryptoWallet);
-            }
         }
         if (self.policy.public_ip || self.policy.every_ip)
             && next == b'.'
@@ -517,13 +527,6 @@ impl Scan<'_> {
             if self.policy.every_ip || links::is_public(address.into()) {
                 self.hide(at, end, Class::Ip);
             }
-            return;
-        }
-        if self.policy.every_ip
-            && n <= 4
-            && let Some(end) = links::find_mac(text, at)
-        {
-            self.hide(at, end, Class::Mac);
             return;
         }
         // A phone number is read from its first digits only.
@@ -543,11 +546,11 @@ struct Number {
     at: usize,
     digits: u64,
     groups: u64,
-    word: u64,
 }
 
 impl Number {
     /// How many digits stand in one piece.
+    #[inline(always)]
     fn run(&self, text: &[u8]) -> usize {
         match self.digits.trailing_ones() as usize {
             BLOCK => text[self.at..].iter().take_while(|b| b.is_ascii_digit()).count(),
@@ -557,6 +560,7 @@ impl Number {
 
     /// How many digits follow each other with nothing between them but what stands between groups: all that a card or a telephone number could
     /// have.
+    #[inline(always)]
     fn digits_in_groups(&self) -> u32 {
         let mask = match self.groups.trailing_ones() {
             64 => u64::MAX,
