@@ -30,10 +30,19 @@ pub(crate) fn find_armour(text: &[u8], begin: usize) -> Option<(usize, usize)> {
         let close =
             memchr::memmem::find(&text[after..text.len().min(after + 80)], b"----").map_or(after, |i| after + i);
         let end = close + text[close..].iter().take(5).take_while(|b| **b == b'-').count();
-        return Some((start, end));
+        // Programs name the first line and the last with no key between them.
+        return holds_key(&text[body..body + (after - 8 - body)]).then_some((start, end));
     }
     Some((start, loose_end(text, body, reach)))
 }
+
+/// Tells whether there is a stretch of base64 in a key's body.
+fn holds_key(body: &[u8]) -> bool {
+    body.split(|b| !(b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'='))).any(|run| run.len() >= KEY_RUN)
+}
+
+/// The least stretch of base64 that is part of a key.
+const KEY_RUN: usize = 20;
 
 /// Where the lines of base64 stop, when nothing says that they do.
 fn loose_end(text: &[u8], from: usize, reach: usize) -> usize {

@@ -6,6 +6,7 @@
 use crate::class::Class;
 use crate::values::{Dress, Look, Strength, is_compound, is_expression, is_random, is_secret, is_stand_in};
 
+mod innocents;
 mod names;
 
 pub(crate) use names::HINTS;
@@ -186,6 +187,7 @@ pub(crate) fn find(text: &[u8], at: usize, hint_len: usize, hide: &mut dyn FnMut
     }
     let Some(name) = name_at(text, at, hint_len) else { return at + hint_len };
     let read = name.end;
+    let Some(name) = innocents::weigh(text, name) else { return read };
     // A line of cookies is read by `cookies`, pair by pair.
     if name.class == Class::SessionCookie && text[name.start..name.end].to_ascii_lowercase().ends_with(b"cookie") {
         return read;
@@ -321,6 +323,10 @@ impl Pair<'_, '_> {
         if rest.starts_with(b"::") || sign == b"->" && !spaced && rest.get(2).is_some_and(u8::is_ascii_alphabetic) {
             return; // A part of a module, a member of a structure.
         }
+        // The verdict of a test.
+        if sign == b":" && self.is_verdict() {
+            return;
+        }
         let sign_end = at + sign.len();
         if sign == b":" && matches!(text.get(sign_end), Some(b'-')) && self.is_expansion() {
             return self.substituted(sign_end + 1);
@@ -333,19 +339,25 @@ impl Pair<'_, '_> {
         }
         let broke = memchr::memchr(b'\n', &text[at..from]).is_some();
         let Some((start, end, quoted)) = value_at(text, past_scheme(text, from)) else { return };
+        // A name in round brackets is spoken of, not set: `(get_passphrase): Likewise.`
         let wrapped = closed > self.name.end;
+        let begun = (wrapped || self.begins_line()) && !text[self.name.end..closed].contains(&b')');
         let dress = if quoted {
             Dress::Quoted
         } else if broke {
             Dress::Loose
         } else if (!spaced && !gap_after && sign != b":")
-            || (sign.ends_with(b":") && ends_line(text, end) && (self.begins_line() || wrapped))
+            || (sign.ends_with(b":") && ends_line(text, end) && begun)
             || (sign == b":" && !gap_after && !spaced)
         {
             Dress::Plain
         } else {
             Dress::Loose
         };
+        // `password: LPWSTR,`: a bare word before a comma is a type or a variable.
+        if sign == b":" && !quoted && text.get(end) == Some(&b',') && is_word(&text[start..end]) {
+            return;
+        }
         let Some(end) = self.token_end(start, end, quoted) else { return };
         // What a password is compared with is a variable more often than a password.
         let compared = sign.starts_with(b"!") || sign == b"==" || sign == b"===";
@@ -362,6 +374,15 @@ impl Pair<'_, '_> {
         if !self.text[start..start + n].contains(&b'$') {
             self.check(start, start + n, self.name.strength, Dress::Plain);
         }
+    }
+
+    fn word(&self) -> &[u8] {
+        &self.text[self.name.start..self.name.end]
+    }
+
+    /// `PASS: lake/fern.exp: opens`: what a test says of itself.
+    fn is_verdict(&self) -> bool {
+        self.word() == b"PASS" && self.begins_line()
     }
 
     fn is_expansion(&self) -> bool {
@@ -389,18 +410,25 @@ impl Pair<'_, '_> {
         Some(end).filter(|end| !self.text.get(*end).is_some_and(|b| matches!(b, b'(' | b'[')))
     }
 
-    /// Tells whether the name is that of an element, and not of a group in a pattern: `(?<name>`, `(?P<name>`.
+    /// Tells whether the name is that of an element, and not of a group in a pattern (`(?<name>`, `(?P<name>`) or of what a
+    /// type takes (`forward<Name>`).
     fn is_tag(&self, closed: usize) -> bool {
         let lead = &self.text[..self.name.start];
-        let opened = matches!(lead.last(), Some(b'<' | b':'));
-        let pattern = lead.ends_with(b"(?<") || lead.ends_with(b"(?P<");
-        opened && !pattern && self.text.get(closed) == Some(&b'>')
+        let opened = match lead.split_last() {
+            Some((b'<', before)) => !before.last().is_some_and(|b| b.is_ascii_alphanumeric() || matches!(b, b'?')),
+            Some((sign, _)) => *sign == b':',
+            None => false,
+        };
+        opened && self.text.get(closed) == Some(&b'>')
     }
 
     /// `<password>value</password>`
     fn tagged(&mut self, closed: usize) {
         let start = closed + 1;
         let inside = |b: &&u8| !matches!(**b, b'<' | b'\n');
+        if self.text[start..].starts_with(b"\\") {
+            return; // A manual's escape.
+        }
         let end = start + self.text[start..].iter().take(VALUE_MAX).take_while(inside).count();
         self.check(start, end, self.name.strength, Dress::Quoted);
     }
@@ -410,6 +438,10 @@ impl Pair<'_, '_> {
         let text = self.text;
         if closed == self.name.end && text.get(closed) != Some(&b',') {
             return false;
+        }
+        // The end of a path in a list: `"/etc/passwd", "x"`.
+        if self.name.start > 0 && text[self.name.start - 1] == b'/' {
+            return true;
         }
         let comma = text.get(after) == Some(&b',');
         let from = if comma { blanks_and_break(text, after + 1) } else { after };
@@ -448,8 +480,7 @@ impl Pair<'_, '_> {
     /// `--token x`, `login bob password x`, and what prose says after a name.
     fn spaced(&mut self, after: usize) {
         // To pass is also what programs do.
-        let name = &self.text[self.name.start..self.name.end];
-        if name.eq_ignore_ascii_case(b"pass") && !self.is_flag() && !self.is_netrc() {
+        if self.word().eq_ignore_ascii_case(b"pass") && !self.is_flag() && !self.is_netrc() {
             return;
         }
         if !self.next_word(after) {
@@ -464,12 +495,21 @@ impl Pair<'_, '_> {
             && matches!(self.text[start - 2], b'-' | b' ' | b'\t' | b'\n' | b'"' | b'\'')
     }
 
-    /// `machine host login bob password x`
+    /// `machine host login bob password x`: the word before the last says what the last is.
     fn is_netrc(&self) -> bool {
         let lead = &self.text[self.name.start.saturating_sub(200)..self.name.start];
-        let line = &lead[memchr::memrchr(b'\n', lead).map_or(0, |i| i + 1)..];
-        self.name.strength == Strength::Strong
-            && [&b"login "[..], b"machine "].iter().any(|word| memchr::memmem::find(line, word).is_some())
+        let mut words = lead.rsplit(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).skip(1);
+        self.name.strength == Strength::Strong && matches!(words.next(), Some(b"login" | b"account"))
+    }
+
+    /// Tells whether prose speaks of the flag: `the --user and --password options`.
+    fn is_spoken_of(&self) -> bool {
+        let lead = &self.text[self.name.start.saturating_sub(40)..self.name.start];
+        let mut words = lead.rsplit(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).skip(1);
+        words.next().is_some_and(|word| {
+            [&b"and"[..], b"or", b"the", b"with", b"to", b"of", b"via", b"use", b"using", b"by", b"both", b"new", b"a"]
+                .contains(&word)
+        })
     }
 
     /// Hides the word after the name if it is a secret.
@@ -493,6 +533,9 @@ impl Pair<'_, '_> {
             (_, strength) if flag => strength.max(Strength::Medium),
             (_, strength) => strength,
         };
+        if flag && is_word(&text[start..end]) && self.is_spoken_of() {
+            return false;
+        }
         let stop = !quoted && matches!(text[end - 1], b'.' | b'?' | b'!' | b':');
         self.check(start, end - usize::from(stop), strength, dress)
     }
@@ -502,6 +545,10 @@ impl Pair<'_, '_> {
         let text = self.text;
         let window = &text[after..text.len().min(after + 72)];
         let line = &window[..memchr::memchr(b'\n', window).unwrap_or(window.len())];
+        // `Key ID: x` says what the key is called.
+        if line.len() > 2 && line[..2].eq_ignore_ascii_case(b"id") && !line[2].is_ascii_alphanumeric() {
+            return;
+        }
         if let Some(said) = said_at(line) {
             let from = blanks(text, after + said);
             let Some((start, end, quoted)) = value_at(text, from) else { return };
@@ -586,6 +633,11 @@ fn past_label(text: &[u8], from: usize) -> Option<usize> {
     Some(next)
 }
 
+/// Tells whether the value is one word of letters.
+fn is_word(value: &[u8]) -> bool {
+    value.iter().all(|b| b.is_ascii_alphabetic() || matches!(b, b'_' | b'.' | b'*'))
+}
+
 /// Where prose says what the value is: after `is`, `are`, `was`, a colon or an equals sign, if only words come before.
 fn said_at(line: &[u8]) -> Option<usize> {
     const SAYINGS: [&[u8]; 6] = [b"are ", b"was ", b": ", b"= ", b"key=", b"key:"];
@@ -597,7 +649,7 @@ fn said_at(line: &[u8]) -> Option<usize> {
         if let Some(saying) = SAYINGS.into_iter().find(|saying| here.starts_with(saying)) {
             return Some(i + saying.len());
         }
-        if !byte.is_ascii_alphanumeric() && !b" '\"/-()_.@".contains(byte) {
+        if !byte.is_ascii_alphanumeric() && !b" '\"/-()_.@".contains(byte) || here.starts_with(b". ") {
             return None;
         }
     }

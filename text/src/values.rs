@@ -40,6 +40,8 @@ pub(crate) struct Look {
     /// How often the kind of character changes.
     pub(crate) changes: usize,
     pub(crate) distinct: usize,
+    /// How often the most frequent character stands.
+    pub(crate) most: usize,
     /// The longest run of one character.
     pub(crate) run: usize,
     /// Shannon's bits a character.
@@ -85,8 +87,9 @@ impl Look {
                 -share * share.log2()
             })
             .sum();
+        let most = usize::from(seen.iter().copied().max().unwrap_or(0));
         let distinct = seen.iter().filter(|n| **n > 0).count();
-        Self { len, digits, lower, upper, other, changes, distinct, run: longest, bits }
+        Self { len, digits, lower, upper, other, changes, distinct, most, run: longest, bits }
     }
 
     fn letters(&self) -> usize {
@@ -376,12 +379,13 @@ fn is_word_path(value: &[u8]) -> bool {
 
 /// Tells whether an unquoted value reads as an expression of a program: a call, a member, an index, an operator.
 pub(crate) fn is_expression(value: &[u8]) -> bool {
-    let call = memchr::memchr(b'(', value).is_some_and(|at| {
-        at > 0 && value[..at].iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b':' | b'$' | b'!'))
-    });
+    let call = memchr::memchr(b'(', value)
+        .is_some_and(|at| at > 0 && value[..at].iter().all(|b| b.is_ascii_alphanumeric() || b"_.:$!*&".contains(b)));
     let index = memchr::memchr(b'[', value)
         .is_some_and(|at| at > 0 && value[..at].iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.')));
-    let member = memchr::memmem::find(value, b"->").is_some() || memchr::memmem::find(value, b"::").is_some();
+    let pointer = value.starts_with(b"*const") || value.starts_with(b"*mut");
+    let member =
+        pointer || memchr::memmem::find(value, b"->").is_some() || memchr::memmem::find(value, b"::").is_some();
     call || index || member || is_type(value) || matches!(value[0], b'(' | b'&' | b'|') || value.ends_with(b"(")
 }
 
@@ -394,7 +398,8 @@ fn is_type(value: &[u8]) -> bool {
 /// `709u32`, `0x1f`, `1_000`: a number as programs write it.
 fn is_literal(value: &[u8]) -> bool {
     if let Some(hex) = value.strip_prefix(b"0x").or_else(|| value.strip_prefix(b"0X")) {
-        return value.len() <= 18 && hex.iter().all(|b| b.is_ascii_hexdigit() || *b == b'_');
+        let digit = |b: &u8| b.is_ascii_hexdigit() || matches!(b, b'_' | b'u' | b'U' | b'l' | b'L');
+        return value.len() <= 21 && hex.iter().all(digit);
     }
     let digits = value.iter().take_while(|b| b.is_ascii_digit() || **b == b'_').count();
     let suffix = value[digits..].to_ascii_lowercase();
@@ -428,10 +433,20 @@ fn is_path_or_link(value: &[u8]) -> bool {
         || (memchr::memchr_iter(b'/', value).count() >= 2 && look.digits == 0 && look.upper * 4 < look.len)
 }
 
+/// `lake/fern-2.asm`: a path that ends as files do.
+fn is_file_path(value: &[u8]) -> bool {
+    let Some(dot) = memchr::memrchr(b'.', value) else { return false };
+    let ending = &value[dot + 1..];
+    (1..=4).contains(&ending.len()) && ending.iter().all(u8::is_ascii_lowercase)
+}
+
 /// Tells whether the value looks drawn at random by a machine.
 pub(crate) fn is_random(value: &[u8], least: usize) -> bool {
     let look = Look::of(value);
-    if look.len < least
+    // What a program packs as base64 has one letter, that of zeros, again and again.
+    let packed = look.len >= 40 && look.most * 6 > look.len && !value.iter().all(u8::is_ascii_hexdigit);
+    if packed
+        || look.len < least
         || look.distinct < 6
         || look.run * 4 > look.len
         || is_wordy(value)
@@ -472,11 +487,14 @@ fn could_be(value: &[u8], strength: Strength, dress: Dress) -> bool {
     }
     // Tokens have no brackets and are not made of words, and prose has no use for a path's slashes.
     if strength != Strength::Strong
-        && (has_brackets(value, dress == Dress::Quoted) || is_compound(value) || is_sequence(value))
+        && (has_brackets(value, dress == Dress::Quoted)
+            || is_compound(value)
+            || is_sequence(value)
+            || memchr::memmem::find(value, b"\\u").is_some())
     {
         return false;
     }
-    if dress == Dress::Loose && value.contains(&b'/') && !is_random(value, 16) {
+    if dress == Dress::Loose && value.contains(&b'/') && (!is_random(value, 16) || is_file_path(value)) {
         return false;
     }
     if is_path_or_link(value) && strength != Strength::Strong {
@@ -561,10 +579,10 @@ fn is_label(value: &[u8], look: &Look) -> bool {
 /// `SecretStr`, `password_grant`: a variable or a type that is named after what it holds.
 fn names_itself(value: &[u8]) -> bool {
     let lower = value.to_ascii_lowercase();
-    let joined =
-        value.contains(&b'_') || value.windows(2).any(|w| w[0].is_ascii_lowercase() && w[1].is_ascii_uppercase());
+    let joined = value.iter().any(|b| matches!(b, b'_' | b'-'))
+        || value.windows(2).any(|w| w[0].is_ascii_lowercase() && w[1].is_ascii_uppercase());
     joined
-        && value.iter().all(|b| b.is_ascii_alphabetic() || *b == b'_')
+        && value.iter().all(|b| b.is_ascii_alphabetic() || matches!(b, b'_' | b'-' | b'\\'))
         && [&b"pass"[..], b"secret", b"token", b"cred"].iter().any(|word| memchr::memmem::find(&lower, word).is_some())
 }
 

@@ -492,6 +492,25 @@ fn names_that_programs_give_are_no_secrets() {
         ("a word joined to a header's name", "class InvalidAuthorizationSpecException2Tests"),
         ("digits one after the other", "access_key = '1234567890abcdef1234567890abcdef'"),
         ("the seed of random numbers", "per_hasher_seed: ARBITRARY3,"),
+        ("the verdict of a test", "PASS: lake.arch/i386-byte.exp: at first bp: set %ax"),
+        ("a name in brackets", "* agent/command.c (cmd_get_passphrase): Likewise.\n"),
+        ("flags that prose speaks of", "the --ftp-user and --ftp-password command line options"),
+        ("another sentence", "a typo in the update-passwd manpage. Closes: Bug#53857"),
+        ("what a type takes", "new PassModelT(std::forward<PassT>(Pass))"),
+        ("a number in hexadecimal digits", "#define LAKE_HMAC_KEY_GEN 0x80000009UL"),
+        ("a type before a comma", "    lpszPassword: LPWSTR,\n"),
+        ("a pointer", "szpassword : *const u16,"),
+        ("letters as a program escapes them", r#""key": "\ud83d\udca9\ufffd-""#),
+        ("a list of files", "fat/aes192-set-encrypt-key-2.asm fat/aes256-decrypt-2.asm"),
+        ("a public key's pin", "curl --pinnedpubkey 'sha256//ce118b51897f4452dc' x"),
+        ("a path in a list", r#""file:///etc/passwd", "magnet:?xt=urn:btih:be08f00302bc2d1d3cfa3af02024""#),
+        ("what a key is called", "<p>Key ID: 1234abcd-12ab-34cd-56ef-1234567890ab"),
+        ("no line of netrc", "the mechanics for machine function pass registries."),
+        ("packed zeros", "key = 'AQEAOjAAAAIAAAAAAAUAAQALABgAAAAkAAAAJuAn4G/6cPrz+vT6sAixCJ4P'"),
+        (
+            "a first line without a key",
+            "if !key.starts_with(\"-----BEGIN PRIVATE KEY-----\") { ends(\"-----END PRIVATE KEY-----\") }",
+        ),
         ("a default that is a variable", "${NOX_SESSION:-test-$PYTHON_VERSION}"),
     ] {
         assert_eq!(redacted(text), text, "{case}");
@@ -504,6 +523,12 @@ fn what_stands_where_such_names_stand_is_hidden_all_the_same() {
         ("a token drawn at random", r#""output_token": "k3J9fhTq0Lx8vRz3""#, r#""output_token": "[api_key]""#),
         ("a password with open brackets", "api_key = \"k{3J}9f)hT(q0[Lx8v\";", "api_key = \"[api_key]\";"),
         ("a shell's default", "${DB_PASSWORD:-fernlake22}", "${DB_PASSWORD:-[password]}"),
+        (
+            "netrc on lines of its own",
+            "machine lake.test\nlogin bob\npassword fernlake\n",
+            "machine lake.test\nlogin bob\npassword [password]\n",
+        ),
+        ("a setting", "PASS=fern22lake", "PASS=[password]"),
         ("a property list's password", "<password>fern-lake</password>", "<password>[password]</password>"),
         ("a signed link", "GET /a?Signature=n2BEalOV6A2HIOx4Rcfb7LT", "GET /a?Signature=[api_key]"),
         (

@@ -100,6 +100,7 @@ const TOKEN_NAMES: &[&str] = &[
     "clientsecret",
     "totp",
     "otp",
+    "seed",
     "sessionid",
     "sessid",
     "phpsessid",
@@ -113,21 +114,8 @@ const TOKEN_NAMES: &[&str] = &[
     "authkeys",
 ];
 /// Parts that say little.
-const WEAK_NAMES: &[&str] = &[
-    "key",
-    "keys",
-    "auth",
-    "private",
-    "access",
-    "signature",
-    "sig",
-    "salt",
-    "login",
-    "pin",
-    "apisecret",
-    "community",
-    "seed",
-];
+const WEAK_NAMES: &[&str] =
+    &["key", "keys", "auth", "private", "access", "signature", "sig", "salt", "login", "pin", "apisecret", "community"];
 /// What stands before `key` when the key opens something.
 const KEY_QUALIFIERS: &[&str] = &[
     "api",
@@ -368,40 +356,6 @@ const TAILS: &[&str] = &[
     "env",
 ];
 
-/// What stands before `token` when it is a place in a list, a sign of a form or a word of a grammar, and opens nothing.
-const TOKEN_INNOCENTS: &[&str] = &[
-    "next",
-    "page",
-    "paging",
-    "pagination",
-    "continuation",
-    "continue",
-    "idempotency",
-    "request",
-    "lock",
-    "cancel",
-    "cancellation",
-    "csrf",
-    "xsrf",
-    "authenticity",
-    "antiforgery",
-    "public",
-    "pub",
-    "sync",
-    "resume",
-    "starting",
-    "punctuation",
-];
-/// What stands before `seed` when a secret grows from it.
-const SEED_OWNERS: &[&str] = &["totp", "otp", "mfa", "twofactor", "wallet", "master", "secret", "recovery", "backup"];
-/// Endings of files that hold programs and prose: `secrets.py` is no name of a secret.
-const FILES: &[&str] = &[
-    "py", "rs", "js", "ts", "jsx", "tsx", "c", "h", "cc", "cpp", "hpp", "java", "go", "rb", "php", "pl", "pm", "sh",
-    "md", "rst", "txt", "html", "htm", "css", "patch", "diff", "yml", "yaml", "json", "xml", "conf",
-];
-/// Short words that join a name to what it is about, so that they end no name of a secret: `pass_by_value`.
-const JOINERS: &[&str] = &["by", "as", "to", "of", "in", "on", "or", "and", "for", "the", "at", "from", "op"];
-
 /// What a part of a name says: a bit for each list it is in.
 mod says {
     pub(super) const PASSWORD: u16 = 1;
@@ -412,10 +366,6 @@ mod says {
     pub(super) const ABOUT: u16 = 32;
     pub(super) const ASKING: u16 = 64;
     pub(super) const TAIL: u16 = 128;
-    pub(super) const TOKEN_INNOCENT: u16 = 256;
-    pub(super) const SEED_OWNER: u16 = 512;
-    pub(super) const FILE: u16 = 1024;
-    pub(super) const JOINER: u16 = 2048;
 }
 
 /// The lists above, asked at once.
@@ -435,10 +385,6 @@ static LEXICON: LazyLock<Lexicon> = LazyLock::new(|| {
         (ABOUT, says::ABOUT),
         (ASKING, says::ASKING),
         (TAILS, says::TAIL),
-        (TOKEN_INNOCENTS, says::TOKEN_INNOCENT),
-        (SEED_OWNERS, says::SEED_OWNER),
-        (FILES, says::FILE),
-        (JOINERS, says::JOINER),
     ];
     let mut said: BTreeMap<&'static [u8], u16> = BTreeMap::new();
     for (list, bit) in lists {
@@ -593,24 +539,6 @@ fn class_of(part: &[u8], strength: Strength, before: &[u8]) -> Class {
     }
 }
 
-/// `secrets.py`: the name of a file.
-fn is_file(name: &[u8], parts: &Parts, says: &[u16]) -> bool {
-    let (Some(dot), Some(last)) = (memchr::memrchr(b'.', name), parts.count.checked_sub(1)) else { return false };
-    parts.part(last).len() == name.len() - dot - 1 && says[last] & says::FILE != 0
-}
-
-/// `arn:aws:kms:region:account:key/id`: a name within the name of a resource.
-fn is_resource(text: &[u8], start: usize) -> bool {
-    let lead = &text[start.saturating_sub(128)..start];
-    let word = lead.iter().rposition(|b| !(b.is_ascii_alphanumeric() || b":/-_.".contains(b))).map_or(0, |i| i + 1);
-    lead[word..].starts_with(b"arn:") || lead[word..].starts_with(b"urn:")
-}
-
-/// `AWS::KMS::Key`: a type within a module.
-fn is_type_path(text: &[u8], start: usize) -> bool {
-    start >= 3 && &text[start - 2..start] == b"::" && text[start].is_ascii_uppercase()
-}
-
 /// Reads the name around a hint at `at`. `None` if none of its parts says anything.
 pub(super) fn name_at(text: &[u8], at: usize, hint_len: usize) -> Option<Name> {
     let start = at - text[..at].iter().rev().take(NAME_MAX).take_while(|b| in_name(**b)).count();
@@ -638,9 +566,6 @@ pub(super) fn name_at(text: &[u8], at: usize, hint_len: usize) -> Option<Name> {
         strengths[n] = part_strength(parts.part(n), says[n]);
     }
     let last = (0..parts.count).rev().find(|n| strengths[*n].is_some())?;
-    if is_file(&text[start..end], &parts, &says) || is_resource(text, start) {
-        return None;
-    }
     let word = parts.part(last);
     let (before, says_before) = if last > 0 { (parts.part(last - 1), says[last - 1]) } else { (&b""[..], 0) };
     let mut strength = strengths[last]?;
@@ -652,24 +577,6 @@ pub(super) fn name_at(text: &[u8], at: usize, hint_len: usize) -> Option<Name> {
             .filter(|_| tail.len() > 3);
     }
     if last > 0 && says_before & says::ASKING != 0 && strength == Strength::Strong {
-        return None;
-    }
-    if strength != Strength::Strong && is_type_path(text, start) {
-        return None;
-    }
-    let before_has = |bit: u16| says[..last].iter().any(|says| says & bit != 0);
-    // Programs draw numbers from seeds; only those of wallets and one-time passwords are secrets.
-    if word == b"seed" && before_has(says::SEED_OWNER) {
-        strength = Strength::Medium;
-    }
-    if matches!(word, b"token" | b"tokens") && before_has(says::TOKEN_INNOCENT) {
-        return None;
-    }
-    // A signature proves something once; only in the query of a link does it open anything.
-    if matches!(word, b"signature" | b"sig") && !(start > 0 && matches!(text[start - 1], b'?' | b'&' | b';')) {
-        return None;
-    }
-    if tail.clone().any(|n| says[n] & says::JOINER != 0) {
         return None;
     }
     let is_key = matches!(word, b"key" | b"keys");

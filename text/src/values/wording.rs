@@ -7,7 +7,7 @@
 /// names that programs give.
 const FOLLOWERS: [&[u8]; 26] = [
     b"bcdfgiklmnprstuvy",
-    b"aceilorsu",
+    b"aceilorsuy",
     b"acehiklorstu",
     b"adeilorsu",
     b"abcdefgilmnpqrstvwxy",
@@ -30,7 +30,7 @@ const FOLLOWERS: [&[u8]; 26] = [
     b"aeio",
     b"aehinors",
     b"ceipt",
-    b"mnps",
+    b"emnopst",
     b"e",
 ];
 
@@ -88,7 +88,8 @@ impl Letters {
     fn are_words(&self, digits: usize) -> bool {
         self.pairs >= 4
             && self.usual * 4 >= self.pairs * 3
-            && self.count * 4 >= self.pieces * 13
+            // Where every pair is usual, shorter words will do: `ApiKeyId`.
+            && self.count * 4 >= self.pieces * if self.usual == self.pairs { 10 } else { 13 }
             && digits * 3 <= self.count
     }
 }
