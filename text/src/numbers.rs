@@ -429,8 +429,11 @@ pub(crate) fn find_wallet(text: &[u8], at: usize) -> Option<usize> {
     .then_some(at + n)
 }
 
-/// A password file's line, at a port between colons: `host:port:database:user:password`.
+/// A password file's line, at a port between colons: `host:port:database:user:password`; or one of hashed passwords.
 pub(crate) fn find_pgpass(text: &[u8], port: usize, digits: usize, hide: &mut dyn FnMut(usize, usize, Class)) {
+    if let Some((start, end)) = crate::blocks::find_account_hash(text, port, digits) {
+        return hide(start, end, Class::PasswordHash);
+    }
     if before(text, port) != b':' || after(text, port + digits) != b':' || !(2..=5).contains(&digits) {
         return;
     }

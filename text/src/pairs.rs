@@ -5,6 +5,7 @@
 
 use crate::class::Class;
 use crate::values::{Dress, Look, Strength, is_compound, is_expression, is_random, is_secret, is_stand_in};
+use crate::{blocks, commands};
 
 mod innocents;
 mod names;
@@ -181,11 +182,23 @@ fn past_scheme(text: &[u8], at: usize) -> usize {
 
 /// Hides the value under the name that holds the hint at `at`; tells how far it read, so that a name is read once.
 pub(crate) fn find(text: &[u8], at: usize, hint_len: usize, hide: &mut dyn FnMut(usize, usize, Class)) -> usize {
-    if is_sql(&text[at..at + hint_len]) {
+    let hint = &text[at..at + hint_len];
+    if is_sql(hint) {
         sql(text, at, at + hint_len, hide);
         return at + hint_len;
     }
-    let Some(name) = name_at(text, at, hint_len) else { return at + hint_len };
+    if hint[0] == b' ' {
+        commands::find_login(text, at, hide);
+        return at + hint_len;
+    }
+    if let Some((start, end)) = blocks::find_named_hash(text, at) {
+        hide(start, end, Class::PasswordHash);
+        return end;
+    }
+    let Some(name) = name_at(text, at, hint_len) else {
+        hashed(text, at, hide);
+        return at + hint_len;
+    };
     let read = name.end;
     let Some(name) = innocents::weigh(text, name) else { return read };
     // A line of cookies is read by `cookies`, pair by pair.
@@ -207,10 +220,35 @@ pub(crate) fn find(text: &[u8], at: usize, hint_len: usize, hide: &mut dyn FnMut
         // Whatever it was, it is read.
     } else if after > closed && closed == read {
         pair.spaced(after);
+    } else if after > closed {
+        pair.stated(after);
     } else {
         pair.attached(read);
     }
     read
+}
+
+/// `password_hash: x`: a stored password under a name that says so.
+fn hashed(text: &[u8], at: usize, hide: &mut dyn FnMut(usize, usize, Class)) {
+    let in_name = |b: &&u8| b.is_ascii_alphanumeric() || matches!(**b, b'_' | b'-');
+    let start = at - text[..at].iter().rev().take(32).take_while(in_name).count();
+    let end = at + text[at..].iter().take(48).take_while(in_name).count();
+    let name = text[start..end].to_ascii_lowercase();
+    let has = |words: &[&[u8]]| words.iter().any(|word| memchr::memmem::find(&name, word).is_some());
+    if !(has(&[b"pass", b"pwd", b"pw"]) && has(&[b"hash", b"digest"]) || name == b"authentication_string") {
+        return;
+    }
+    let close = end + quote(text, end).map_or(0, <[u8]>::len);
+    let sign = blanks(text, close);
+    let Some(sign_len) = sign_at(text, sign).map(<[u8]>::len) else { return };
+    let Some((start, end, _)) = value_at(text, blanks(text, sign + sign_len)) else { return };
+    let value = &text[start..end];
+    let sum = value.strip_prefix(b"*").unwrap_or(value);
+    let hex = sum.len() >= 32 && sum.iter().all(u8::is_ascii_hexdigit);
+    let base64 = sum.len() >= 24 && sum.iter().all(|b| b.is_ascii_alphanumeric() || b"+/=".contains(b));
+    if hex || base64 && is_random(sum, 24) {
+        hide(start, end, Class::PasswordHash);
+    }
 }
 
 /// The signs between a name and its value, longer ones first.
@@ -483,9 +521,56 @@ impl Pair<'_, '_> {
         if self.word().eq_ignore_ascii_case(b"pass") && !self.is_flag() && !self.is_netrc() {
             return;
         }
-        if !self.next_word(after) {
+        if !(self.kind(after) || self.stated(after) || self.next_word(after)) {
             self.spoken(after);
         }
+    }
+
+    /// `password 7 0822455D0A16`: what a router keeps, behind the number of the way it is kept.
+    fn kind(&mut self, after: usize) -> bool {
+        let text = self.text;
+        let (Some(kind @ b'0'..=b'9'), Some(b' ')) = (text.get(after), text.get(after + 1)) else { return false };
+        let word = self.word();
+        let named = [&b"password"[..], b"secret", b"key"].iter().any(|name| word.eq_ignore_ascii_case(name));
+        let Some((start, end)) = bare(text, after + 2, text.len().min(after + VALUE_MAX)).filter(|_| named) else {
+            return false;
+        };
+        let value = &text[start..end];
+        let kept = match kind {
+            // Two digits say where the key begins; the rest are pairs of hexadecimal digits.
+            b'7' => {
+                value.len() >= 6
+                    && value.len().is_multiple_of(2)
+                    && value[..2].iter().all(u8::is_ascii_digit)
+                    && value.iter().all(u8::is_ascii_hexdigit)
+            }
+            b'0' => value.len() >= 4 && is_secret(value, Strength::Strong, Dress::Plain),
+            b'4' | b'5' | b'6' | b'8' | b'9' => value.len() >= 20 && Look::of(value).digits > 0,
+            _ => false,
+        };
+        if kept {
+            (self.hide)(start, end, if *kind == b'0' { Class::Password } else { Class::PasswordHash });
+        }
+        kept
+    }
+
+    /// `IDENTIFIED WITH mysql_native_password BY 'x'`, `SET PASSWORD FOR bob = 'x'`, `enable password x`.
+    fn stated(&mut self, after: usize) -> bool {
+        let text = self.text;
+        let begins = |at: usize, word: &&[u8]| text[at..text.len().min(at + word.len())].eq_ignore_ascii_case(word);
+        let joined = [&b"by "[..], b"as ", b"using "].into_iter().find(|word| begins(after, word));
+        let lead = &text[self.name.start.saturating_sub(24)..self.name.start];
+        let router = lead.ends_with(b"enable ") || lead.ends_with(b"setx ");
+        // `FOR 'bob'@'%' = 'x'`
+        if begins(after, &&b"for "[..])
+            && let Some(sign) = memchr::memmem::find(&text[after..text.len().min(after + 96)], b" = '")
+            && let Some((start, end, true)) = value_at(text, after + sign + 3)
+        {
+            return self.check(start, end, Strength::Strong, Dress::Quoted);
+        }
+        let Some((start, end, quoted)) = value_at(text, after + joined.map_or(0, <[u8]>::len)) else { return false };
+        let said = joined.is_some() && quoted || router && joined.is_none();
+        said && self.check(start, end, self.name.strength, if quoted { Dress::Quoted } else { Dress::Plain })
     }
 
     fn is_flag(&self) -> bool {

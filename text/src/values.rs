@@ -363,6 +363,14 @@ fn is_uuid(value: &[u8]) -> bool {
             .all(|(i, b)| if matches!(i, 8 | 13 | 18 | 23) { *b == b'-' } else { b.is_ascii_hexdigit() })
 }
 
+/// `fern22Lake` between quotes: short words with digits and nothing between them, as people make up secrets.
+fn is_chosen(value: &[u8], dress: Dress) -> bool {
+    dress == Dress::Quoted
+        && value.len() <= 14
+        && value.iter().all(u8::is_ascii_alphanumeric)
+        && value.iter().filter(|b| b.is_ascii_digit()).count() >= 2
+}
+
 /// Digits and letters one after the other, as nobody draws them: `1234567890abcdef`, `abcdefgh`, perhaps over and over.
 fn is_sequence(value: &[u8]) -> bool {
     let next =
@@ -488,7 +496,7 @@ fn could_be(value: &[u8], strength: Strength, dress: Dress) -> bool {
     // Tokens have no brackets and are not made of words, and prose has no use for a path's slashes.
     if strength != Strength::Strong
         && (has_brackets(value, dress == Dress::Quoted)
-            || is_compound(value)
+            || (is_compound(value) && !is_chosen(value, dress))
             || is_sequence(value)
             || memchr::memmem::find(value, b"\\u").is_some())
     {

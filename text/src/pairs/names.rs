@@ -35,6 +35,18 @@ pub(crate) const HINTS: &[&str] = &[
     "salt",
     "contrase",
     "community",
+    // No names, but signs that are met in the same way: flags beside a user's and stored passwords.
+    " -p ",
+    "pbkdf2",
+    "scrypt",
+    "argon2$",
+    "bcrypt",
+    "scram-sha-",
+    "sha1$",
+    "sha256$",
+    "sha512$",
+    "md5",
+    "aad3b435b51404ee",
 ];
 
 const NAME_MAX: usize = 96;
@@ -69,6 +81,14 @@ const PASSWORDS: &[&str] = &[
     "passout",
     "pswd",
     "pwrd",
+    "sshpass",
+    "ldappass",
+    "mailpass",
+    "emailpass",
+    "authpass",
+    "sqlpass",
+    "wifipass",
+    "becomepass",
 ];
 /// Parts that name a token or a key by themselves.
 const TOKEN_NAMES: &[&str] = &[
