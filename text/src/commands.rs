@@ -4,7 +4,7 @@
 //! A command is read to the end of its line, word by word, as a shell would split it, for at most 1 KiB.
 
 use crate::class::Class;
-use crate::values::{Dress, Strength, is_secret, is_stand_in};
+use crate::values::{Dress, Look, Strength, is_secret, is_stand_in};
 
 /// How a command takes a secret.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -401,6 +401,11 @@ impl Command<'_, '_> {
         let Some(i) = memchr::memchr(sign, &self.text[from..to]) else { return };
         let (user, secret) = (&self.text[from..from + i], &self.text[from + i + 1..to]);
         let variable = user.starts_with(b"$") || user.starts_with(b"<");
+        // A key may stand for the user, with no password behind it.
+        let look = Look::of(user);
+        if secret.is_empty() && user.len() >= 5 && look.digits > 0 && !variable && !is_stand_in(user) {
+            (self.hide)(from, to, Class::AuthHeader);
+        }
         if secret.len() < 3 || variable || is_stand_in(secret) || is_stand_in(&self.text[from..to]) {
             return;
         }

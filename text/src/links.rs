@@ -33,15 +33,19 @@ pub(crate) fn find_userinfo(text: &[u8], at: usize, hide: &mut dyn FnMut(usize, 
     if let Some(colon) = memchr::memchr(b':', info) {
         let secret = &info[colon + 1..];
         let word = secret.to_ascii_lowercase();
-        let sample =
-            matches!(word.as_slice(), b"password" | b"pass" | b"pwd" | b"passwd" | b"yourpassword" | b"your_password");
+        let word = word.strip_suffix(b"]").unwrap_or(&word);
+        let sample = matches!(word, b"password" | b"pass" | b"pwd" | b"passwd" | b"yourpassword" | b"your_password");
         if secret.len() < 4 || sample || is_variable(secret) || is_mask(secret) {
             if secret.is_empty() && colon >= 12 && !is_stand_in(&info[..colon]) && Look::of(&info[..colon]).digits > 1 {
                 hide(start, start + colon, Class::ConnectionString);
             }
             return;
         }
-        hide(start + colon + 1, start + sign, Class::ConnectionString);
+        // A user whom a machine named is half of the credential.
+        let user = &info[..colon];
+        let drawn = user.len() >= 8 && Look::of(user).digits > 0 && user.iter().all(u8::is_ascii_hexdigit)
+            || crate::values::is_random(user, 12);
+        hide(if drawn { start } else { start + colon + 1 }, start + sign, Class::ConnectionString);
     } else if info.len() >= 16 && Look::of(info).digits > 1 && !is_stand_in(info) && crate::values::is_random(info, 16)
     {
         hide(start, start + sign, Class::ConnectionString);

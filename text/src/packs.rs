@@ -7,6 +7,8 @@ use crate::checks::{day_month, luhn, mod11_10, number, rest97, verhoeff, weighte
 use crate::class::{Class, Span};
 use crate::numbers::{alone, context};
 
+mod dates;
+
 /// What a number needs beside its form.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Needs {
@@ -592,36 +594,6 @@ const RULES: &[Rule] = &[
     rule(C::MxCurp, "AAAA999999AAAAAAX9", any, Nothing, &[]),
     rule(C::ClRut, "99.999.999-X", any, Nothing, &[]),
     rule(C::Imei, "99~999999~999999~9", imei, WordOrLine, &["imei"]),
-    rule(C::Dob, "9/9/9999", any, Word, BORN),
-    rule(C::Dob, "99/9/9999", any, Word, BORN),
-    rule(C::Dob, "9/99/9999", any, Word, BORN),
-    rule(C::Dob, "9999-99-99", |d| day_month(number(&d[6..8]), number(&d[4..6])), Word, BORN),
-    rule(C::Dob, "99/99/9999", |d| number(&d[..2]) <= 31 && number(&d[2..4]) <= 31, Word, BORN),
-    rule(C::Dob, "99.99.9999", |d| day_month(number(&d[..2]), number(&d[2..4])), Word, BORN),
-    rule(C::Dob, "99-99-9999", |d| number(&d[..2]) <= 31 && number(&d[2..4]) <= 31, Word, BORN),
-    rule(C::Date, "9999-99-99", |d| day_month(number(&d[6..8]), number(&d[4..6])), Nothing, &[]),
-    rule(C::Date, "9999/99/99", |d| day_month(number(&d[6..8]), number(&d[4..6])), Nothing, &[]),
-    rule(C::Date, "99/99/9999", |d| number(&d[..2]) <= 31 && number(&d[2..4]) <= 31, Nothing, &[]),
-    rule(C::Date, "99.99.9999", |d| day_month(number(&d[..2]), number(&d[2..4])), Nothing, &[]),
-    rule(C::Date, "99-99-9999", |d| number(&d[..2]) <= 31 && number(&d[2..4]) <= 31, Nothing, &[]),
-    rule(C::Date, "9/9/9999", any, Nothing, &[]),
-    rule(C::Date, "99/9/9999", |d| number(&d[..2]) <= 31, Nothing, &[]),
-    rule(C::Date, "9/99/9999", |d| number(&d[1..3]) <= 31, Nothing, &[]),
-    rule(C::Date, "99/99/99", |d| number(&d[..2]) <= 31 && number(&d[2..4]) <= 31, Word, &["on", "date", "dated"]),
-];
-
-const BORN: &[&str] = &[
-    "dob",
-    "birth",
-    "born",
-    "birthdate",
-    "birthday",
-    "date of birth",
-    "geboren",
-    "geburtsdatum",
-    "date_of_birth",
-    "née",
-    "nacido",
 ];
 
 /// Matches `form` at `at`; gives the end and the characters without separators, in capitals.
@@ -710,6 +682,10 @@ pub(crate) fn find(text: &[u8], from: usize, to: usize, found: &mut Vec<Span>) {
         }
         // A word without a digit in its first twelve characters is no number of any kind.
         if b.is_ascii_alphabetic() && !text[at..].iter().take(12).any(u8::is_ascii_digit) {
+            continue;
+        }
+        if let Some((end, class)) = dates::find_date(text, at) {
+            found.push(Span { start: at, end, class });
             continue;
         }
         if let Some((start, end)) = coordinates(text, at) {

@@ -6,7 +6,7 @@
 #[path = "values/wording.rs"]
 mod wording;
 
-pub(crate) use wording::{is_compound, is_wordy};
+pub(crate) use wording::{is_compound, is_unusual, is_wordy};
 
 /// How much the name before a value says.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -341,7 +341,10 @@ fn has_variable(value: &[u8]) -> bool {
 /// object, a call or a pattern do; a password drawn at random leaves some open.
 fn has_brackets(value: &[u8], quoted: bool) -> bool {
     if !quoted {
-        return value.iter().any(|b| b"(){}[]<>*|\\".contains(b));
+        // An application's number and its secret stand on either side of a bar.
+        let bar = memchr::memchr(b'|', value)
+            .is_some_and(|at| at >= 10 && at + 16 < value.len() && value[..at].iter().all(u8::is_ascii_digit));
+        return value.iter().any(|b| b"(){}[]<>*\\".contains(b) || *b == b'|' && !bar);
     }
     let count = |sign: u8| memchr::memchr_iter(sign, value).count();
     let pairs = [(b'(', b')'), (b'{', b'}'), (b'[', b']'), (b'<', b'>')];
@@ -473,7 +476,8 @@ pub(crate) fn is_random(value: &[u8], least: usize) -> bool {
     if look.digits == 0 {
         // Letters only: cases must mix as no word does, or it must be long and even.
         let mixed = look.upper >= 3 && look.lower >= 3 && look.changes * 3 > look.len;
-        let solid = look.len >= 20 && look.other == 0 && (look.upper == 0 || look.lower == 0) && look.evenness() > 0.82;
+        let one_case = look.other == 0 && (look.upper == 0 || look.lower == 0);
+        let solid = look.len >= 20 && one_case && (look.evenness() > 0.82 || is_unusual(value));
         return (mixed && look.len >= 16) || solid;
     }
     if look.letters() == 0 {
@@ -560,10 +564,12 @@ fn is_token(value: &[u8], look: &Look, dress: Dress) -> bool {
     let random = is_random(value, 16);
     let mixed = look.letters() > 0 && !is_slug(value, look);
     if dress == Dress::Loose {
-        return (random && look.digits > 0) || (look.digits >= 3 && look.len >= 12 && mixed);
+        return (random && (look.digits > 0 || is_unusual(value))) || (look.digits >= 3 && look.len >= 12 && mixed);
     }
     let letters_only = look.digits == 0 && look.other == 0;
-    let cased = dress == Dress::Quoted && letters_only && look.changes >= 2 && look.upper >= 2 && !is_camel(value);
+    let drawn = look.len >= 12 && look.upper >= 3 && look.lower >= 3 && is_unusual(value);
+    let cased =
+        letters_only && (drawn || dress == Dress::Quoted && look.changes >= 2 && look.upper >= 2 && !is_camel(value));
     let signed = look.len >= 12
         && look.letters() > 6
         && look.other >= 2

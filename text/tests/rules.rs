@@ -542,6 +542,24 @@ fn what_stands_where_such_names_stand_is_hidden_all_the_same() {
             "grant all on a.* to 'bob' identified by '[password]'",
         ),
         ("a header", "Authorization: token k3J9fhTq0Lx8vRz3", "Authorization: token [auth_header]"),
+        ("small letters drawn at random", "lake_key = \"qzjtfhtqlxvrzwmycbnd\"", "lake_key = \"[api_key]\""),
+        ("letters of both cases", "lake.token=kQzJtfhTqLxvRz", "lake.token=[api_key]"),
+        (
+            "an application's number and its secret",
+            "export APP_TOKEN=5956356043856442|0vqq0isaft7sb6sff1dh",
+            "export APP_TOKEN=[api_key]",
+        ),
+        ("a secret of people", "client_secret = \"fern22Lake\"", "client_secret = \"[generic_secret]\""),
+        (
+            "a user whom a machine named",
+            "https://cafe0d71:b2f30e9c@gems.lake.test",
+            "https://[connection_string]@gems.lake.test",
+        ),
+        (
+            "a key that stands for a user",
+            "curl -u sk22q8k: https://lake.test",
+            "curl -u [auth_header] https://lake.test",
+        ),
         ("a wallet's seed", "wallet_seed: k3J9fhTq0Lx8vRz3", "wallet_seed: [generic_secret]"),
     ]);
 }

@@ -109,6 +109,12 @@ pub(crate) fn is_compound(value: &[u8]) -> bool {
     letters.pieces > 1 && letters.are_words(digits(value))
 }
 
+/// Tells whether the letters stand side by side as they do in no language: chance put them together.
+pub(crate) fn is_unusual(value: &[u8]) -> bool {
+    let letters = Letters::of(value);
+    letters.pairs >= 10 && letters.usual * 20 < letters.pairs * 11
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,6 +138,19 @@ mod tests {
             ("digits with a word", "20240131-rc", false),
         ] {
             assert_eq!(is_wordy(value.as_bytes()), expected, "{case}: {value}");
+        }
+    }
+
+    #[test]
+    fn letters_drawn_at_random_stand_as_in_no_language() {
+        for (case, value, expected) in [
+            ("small letters", "qzjtfhtqlxvrzwmycbnd", true),
+            ("letters of both cases", "kQzJtfhTqLxvRzWm", true),
+            ("words", "copperlakefernandmaple", false),
+            ("words of another language", "kupferseefarnundahorn", false),
+            ("too short to tell", "qzjtfhtq", false),
+        ] {
+            assert_eq!(is_unusual(value.as_bytes()), expected, "{case}: {value}");
         }
     }
 }
