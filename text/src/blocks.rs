@@ -159,6 +159,10 @@ pub(crate) fn find_hash(text: &[u8], at: usize) -> Option<usize> {
     (known && body.len() >= 12).then_some(at + n)
 }
 
+/// What such a name begins with, and the empty half of a sum of Windows.
+pub(crate) const STORED: [&str; 10] =
+    ["pbkdf2", "scrypt", "argon2$", "bcrypt", "scram-sha-", "sha1$", "sha256$", "sha512$", "md5", "aad3b435b51404ee"];
+
 /// A stored password that begins with the name of its way: `pbkdf2_sha256$260000$salt$sum` (Django),
 /// `scrypt:32768:8:1$salt$sum` (Werkzeug), `SCRAM-SHA-256$4096:salt$keys` and `md5` with its sum (PostgreSQL), `grub.pbkdf2.…`,
 /// and the empty half of a sum of Windows; `at` is where the name begins.

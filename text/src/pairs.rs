@@ -5,7 +5,6 @@
 
 use crate::class::Class;
 use crate::values::{Dress, Look, Strength, is_compound, is_expression, is_random, is_secret, is_stand_in};
-use crate::{blocks, commands};
 
 mod innocents;
 mod names;
@@ -187,16 +186,11 @@ pub(crate) fn find(text: &[u8], at: usize, hint_len: usize, hide: &mut dyn FnMut
         sql(text, at, at + hint_len, hide);
         return at + hint_len;
     }
-    if hint[0] == b' ' {
-        commands::find_login(text, at, hide);
-        return at + hint_len;
-    }
-    if let Some((start, end)) = blocks::find_named_hash(text, at) {
-        hide(start, end, Class::PasswordHash);
-        return end;
-    }
     let Some(name) = name_at(text, at, hint_len) else {
-        hashed(text, at, hide);
+        // The names of stored passwords begin so, and `authentication_string`.
+        if matches!(hint[0], b'p' | b'P' | b'_' | b'a' | b'A') {
+            hashed(text, at, hide);
+        }
         return at + hint_len;
     };
     let read = name.end;

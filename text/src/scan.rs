@@ -6,7 +6,7 @@
 
 use hearth_simd::{
     as_this_processor_can,
-    classes::{BLOCK, Classes, classes},
+    classes::{BLOCK, Classes, DEPTH, classes},
 };
 
 use crate::class::{Class, Span};
@@ -31,7 +31,7 @@ impl Scanner {
     pub(crate) fn find(&mut self, text: &[u8], from: usize, to: usize, policy: &Policy, found: &mut Vec<Span>) {
         // The block before the first one says what stands before it; where there is none, more is looked at.
         let lead = if from < BLOCK { 0 } else { BLOCK };
-        let start = if from < BLOCK { 0 } else { from - BLOCK };
+        let start = from.saturating_sub(BLOCK);
         classes(&text[start..text.len().min(to + BLOCK)], &WORDS.signs, &mut self.masks);
         let mut scan = Scan {
             text,
@@ -94,6 +94,11 @@ fn ahead(here: u64, next: u64, place: usize) -> u64 {
 #[inline(always)]
 fn behind(before: u64, here: u64, n: u32) -> u64 {
     here << n | before >> (u64::BITS - n)
+}
+
+/// Tells whether a word goes on at `at`, as that of a command would not: `https:`, `openssl_`.
+fn goes_on(text: &[u8], at: usize) -> bool {
+    text.get(at).is_some_and(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b':' | b'/' | b'=' | b','))
 }
 
 /// Where at least [`RUN`] bits follow each other, by their first.
@@ -312,6 +317,12 @@ impl Scan<'_> {
                         hide(start, end, Class::SeedPhrase);
                     }
                 }
+                Mark::Login => commands::find_login(text, at, &mut hide),
+                Mark::Stored => {
+                    if let Some((start, end)) = blocks::find_named_hash(text, at) {
+                        hide(start, end, Class::PasswordHash);
+                    }
+                }
                 Mark::Cookie if at >= self.cookies_to => self.cookies_to = pairs::cookies(text, end, &mut hide),
                 _ => {}
             }
@@ -330,6 +341,7 @@ impl Scan<'_> {
             };
             match word.mark {
                 Mark::Command(i) if self.command.0 == i && at < self.command.1 => {}
+                Mark::Command(_) if word.bytes.len() > DEPTH && goes_on(text, at + word.bytes.len()) => {}
                 Mark::Command(i) => self.command = (i, commands::find(text, at, i, &mut hide)),
                 Mark::Sudo => commands::find_piped(text, at, &mut hide),
                 Mark::Armour => {
@@ -339,7 +351,7 @@ impl Scan<'_> {
                         hide(start, end, Class::PrivateKey);
                     }
                 }
-                Mark::Name | Mark::Phrase | Mark::Cookie => {}
+                _ => {}
             }
         }
     }
@@ -363,7 +375,7 @@ impl Scan<'_> {
     fn colon(&mut self, at: usize) {
         let text = self.text;
         let next = self.byte(at + 1);
-        if at > 0 && text[at - 1].is_ascii_digit() && !next.is_ascii_digit() && !next.is_ascii_whitespace() {
+        if at > 0 && text[at - 1].is_ascii_digit() && !next.is_ascii_whitespace() {
             self.numbered(at);
         }
         if next == b'/' && self.byte(at + 2) == b'/' {
@@ -389,6 +401,10 @@ impl Scan<'_> {
         const DIGITS_MAX: usize = 17;
         let text = self.text;
         let n = text[..at].iter().rev().take(DIGITS_MAX).take_while(|b| b.is_ascii_digit()).count();
+        // Times: `12:34:56`.
+        if n <= 2 && self.byte(at + 1).is_ascii_digit() {
+            return;
+        }
         if let Some(end) = tokens::find_bot(text, at - n, n) {
             self.hide(at - n, end, Class::ApiKey);
         }
@@ -438,12 +454,15 @@ impl Scan<'_> {
     fn dollar(&mut self, at: usize) {
         const SCHEME_MAX: usize = 18;
         let text = self.text;
+        let name = text[at + 1..].iter().take(SCHEME_MAX);
+        let n = name.take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')).count();
+        let close = self.byte(at + 1 + n);
         let begins = if text[at] == b'{' {
-            matches!(self.byte(at + 1), b'S' | b'M' | b'C' | b'P' | b'A' | b'b' | b'X' | b's')
+            close == b'}'
+                && matches!(self.byte(at + 1) | 0x20, b's' | b'm' | b'c' | b'p' | b'a' | b'b')
+                && matches!(self.byte(at + 2 + n), b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'$' | b'/' | b'+' | b'.')
         } else {
-            let name = text[at + 1..].iter().take(SCHEME_MAX);
-            let n = name.take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')).count();
-            n > 0 && matches!(self.byte(at + 1 + n), b'$' | b',' | b'*')
+            n > 0 && matches!(close, b'$' | b',' | b'*')
         };
         if begins && let Some(end) = blocks::find_hash(text, at) {
             self.hide(at, end, Class::PasswordHash);

@@ -7,9 +7,9 @@
 use std::{collections::BTreeSet, sync::LazyLock};
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
-use hearth_simd::classes::Signs;
+use hearth_simd::classes::{DEPTH, Signs};
 
-use crate::{commands, pairs, tokens};
+use crate::{blocks, commands, pairs, tokens};
 
 /// What a word is the sign of.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,7 +20,11 @@ pub(crate) enum Mark {
     Phrase,
     /// The header or the attribute of cookies.
     Cookie,
-    /// A command that takes a password.
+    /// A flag beside that of a user.
+    Login,
+    /// The way in which a stored password was hashed.
+    Stored,
+    /// A command that takes a password, and the blank behind it.
     Command(usize),
     Sudo,
     /// The `BEGIN` of armour.
@@ -46,7 +50,7 @@ pub(crate) const RUN: usize = 12;
 pub(crate) struct Word {
     bits: u32,
     mask: u32,
-    pub(crate) bytes: &'static [u8],
+    pub(crate) bytes: Box<[u8]>,
     pub(crate) mark: Mark,
 }
 
@@ -112,7 +116,7 @@ impl Words {
         let four = four_at(text, at) | FOLD;
         self.slots.of(slot(four)).iter().filter(move |word| {
             four & word.mask == word.bits
-                && text.get(at..at + word.bytes.len()).is_some_and(|found| found.eq_ignore_ascii_case(word.bytes))
+                && text.get(at..at + word.bytes.len()).is_some_and(|found| found.eq_ignore_ascii_case(&word.bytes))
         })
     }
 }
@@ -129,23 +133,37 @@ const PHRASES: [&str; 8] = [
 ];
 const COOKIES: [&str; 6] = ["cookie:", "cookie=", "cookie\":", "cookie':", "cookie\\\":", "cookie "];
 
+fn bytes_of(words: &[(String, Mark)]) -> Vec<&[u8]> {
+    words.iter().map(|(word, _)| word.as_bytes()).collect()
+}
+
 /// The words whose signs the vector stage looks for.
 pub(crate) static WORDS: LazyLock<Words> = LazyLock::new(|| {
     let names = pairs::HINTS.iter().map(|word| (*word, Mark::Name));
     let phrases = PHRASES.into_iter().map(|word| (word, Mark::Phrase));
     let cookies = COOKIES.into_iter().map(|word| (word, Mark::Cookie));
-    let said: Vec<(&str, Mark)> = names.chain(phrases).chain(cookies).collect();
+    let stored = blocks::STORED.into_iter().map(|word| (word, Mark::Stored));
+    let said: Vec<(String, Mark)> = names
+        .chain(phrases)
+        .chain(cookies)
+        .chain(stored)
+        .chain([(" -p ", Mark::Login)])
+        .map(|(word, mark)| (word.to_owned(), mark))
+        .collect();
 
-    let commands = commands::names().enumerate().map(|(i, word)| (word, Mark::Command(i)));
-    let others = [("sudo", Mark::Sudo), ("BEGIN", Mark::Armour)];
-    let done: Vec<(&str, Mark)> = commands.chain(others).collect();
+    // Short names are many other words, too; what ends them is looked for with them.
+    let ends = |word: &str| if word.len() < DEPTH { &[" ", "\n"][..] } else { &[""] };
+    let commands = commands::names().enumerate();
+    let commands =
+        commands.flat_map(|(i, word)| ends(word).iter().map(move |end| (format!("{word}{end}"), Mark::Command(i))));
+    let others = [("sudo".to_owned(), Mark::Sudo), ("BEGIN".to_owned(), Mark::Armour)];
+    let done: Vec<(String, Mark)> = commands.chain(others).collect();
 
-    let bytes = |words: &[(&'static str, Mark)]| words.iter().map(|(word, _)| word.as_bytes()).collect::<Vec<_>>();
-    let signs = Signs::new([&bytes(&said), &bytes(&done)]);
+    let signs = Signs::new([&bytes_of(&said), &bytes_of(&done)]);
     let mut rows = Vec::new();
     for (word, mark) in said.into_iter().chain(done) {
         let (bits, mask) = first_four(word.as_bytes(), true);
-        let row = || Word { bits, mask, bytes: word.as_bytes(), mark };
+        let row = || Word { bits, mask, bytes: word.as_bytes().into(), mark };
         if word.len() > 2 {
             rows.push((slot(bits), row()));
         } else {

@@ -40,21 +40,17 @@ pub(crate) struct Look {
     /// How often the kind of character changes.
     pub(crate) changes: usize,
     pub(crate) distinct: usize,
-    /// How often the most frequent character stands.
-    pub(crate) most: usize,
     /// The longest run of one character.
     pub(crate) run: usize,
-    /// Shannon's bits a character.
-    pub(crate) bits: f32,
 }
 
 impl Look {
     pub(crate) fn of(value: &[u8]) -> Self {
-        let mut seen = [0u16; 256];
+        let mut seen = [0_u64; 4];
         let (mut digits, mut lower, mut upper, mut other, mut changes, mut run, mut longest) = (0, 0, 0, 0, 0, 0, 0);
         let (mut kind_before, mut before) = (9, 0);
         for byte in value {
-            seen[usize::from(*byte)] = seen[usize::from(*byte)].saturating_add(1);
+            seen[usize::from(*byte >> 6)] |= 1 << (byte & 63);
             let kind = match byte {
                 b'0'..=b'9' => {
                     digits += 1;
@@ -78,28 +74,38 @@ impl Look {
             longest = longest.max(run);
             (kind_before, before) = (kind, *byte);
         }
-        let len = value.len();
-        let bits = seen
-            .iter()
-            .filter(|n| **n > 0)
-            .map(|n| {
-                let share = f32::from(*n) / len as f32;
-                -share * share.log2()
-            })
-            .sum();
-        let most = usize::from(seen.iter().copied().max().unwrap_or(0));
-        let distinct = seen.iter().filter(|n| **n > 0).count();
-        Self { len, digits, lower, upper, other, changes, distinct, most, run: longest, bits }
+        let distinct = seen.iter().map(|seen| seen.count_ones() as usize).sum();
+        Self { len: value.len(), digits, lower, upper, other, changes, distinct, run: longest }
     }
 
     fn letters(&self) -> usize {
         self.lower + self.upper
     }
+}
 
-    /// Bits a character, as a share of what that many characters could carry at most.
-    fn evenness(&self) -> f32 {
-        self.bits / (self.len.max(2) as f32).log2().min(6.0)
+/// How often each byte stands in a value.
+fn histogram(value: &[u8]) -> [u16; 256] {
+    let mut seen = [0_u16; 256];
+    for byte in value {
+        let slot = &mut seen[usize::from(*byte)];
+        *slot = slot.saturating_add(1);
     }
+    seen
+}
+
+/// How often the byte stands in a value that stands there most.
+fn most(value: &[u8]) -> usize {
+    histogram(value).into_iter().max().map_or(0, usize::from)
+}
+
+/// Shannon's bits a character, as a share of what that many characters could carry at most.
+fn evenness(value: &[u8]) -> f32 {
+    let len = value.len().max(2) as f32;
+    let bits = |n: u16| {
+        let share = f32::from(n) / len;
+        -share * share.log2()
+    };
+    histogram(value).into_iter().filter(|n| *n > 0).map(bits).sum::<f32>() / len.log2().min(6.0)
 }
 
 /// Words that fill the place of a value: they end a sentence, name a type, or say "put yours here".
@@ -455,11 +461,11 @@ fn is_file_path(value: &[u8]) -> bool {
 pub(crate) fn is_random(value: &[u8], least: usize) -> bool {
     let look = Look::of(value);
     // What a program packs as base64 has one letter, that of zeros, again and again.
-    let packed = look.len >= 40 && look.most * 6 > look.len && !value.iter().all(u8::is_ascii_hexdigit);
-    if packed
-        || look.len < least
+    let packed = || look.len >= 40 && most(value) * 6 > look.len && !value.iter().all(u8::is_ascii_hexdigit);
+    if look.len < least
         || look.distinct < 6
         || look.run * 4 > look.len
+        || packed()
         || is_wordy(value)
         || is_sequence(value)
         || is_slug(value, &look)
@@ -477,13 +483,13 @@ pub(crate) fn is_random(value: &[u8], least: usize) -> bool {
         // Letters only: cases must mix as no word does, or it must be long and even.
         let mixed = look.upper >= 3 && look.lower >= 3 && look.changes * 3 > look.len;
         let one_case = look.other == 0 && (look.upper == 0 || look.lower == 0);
-        let solid = look.len >= 20 && one_case && (look.evenness() > 0.82 || is_unusual(value));
+        let solid = look.len >= 20 && one_case && (evenness(value) > 0.82 || is_unusual(value));
         return (mixed && look.len >= 16) || solid;
     }
     if look.letters() == 0 {
         return look.len >= 16 && look.other == 0;
     }
-    look.digits >= 2 && look.evenness() > 0.72 && (look.changes >= 3 || look.len >= 24) && look.other * 4 <= look.len
+    look.digits >= 2 && evenness(value) > 0.72 && (look.changes >= 3 || look.len >= 24) && look.other * 4 <= look.len
 }
 
 /// Tells whether `value` under a name of that strength is a secret.

@@ -35,18 +35,6 @@ pub(crate) const HINTS: &[&str] = &[
     "salt",
     "contrase",
     "community",
-    // No names, but signs that are met in the same way: flags beside a user's and stored passwords.
-    " -p ",
-    "pbkdf2",
-    "scrypt",
-    "argon2$",
-    "bcrypt",
-    "scram-sha-",
-    "sha1$",
-    "sha256$",
-    "sha512$",
-    "md5",
-    "aad3b435b51404ee",
 ];
 
 const NAME_MAX: usize = 96;
