@@ -14,6 +14,9 @@ pub const BLOCK: usize = 64;
 pub const DEPTH: usize = 4;
 /// So many bytes beyond a block are read for the words that begin in it.
 pub(crate) const BEYOND: usize = DEPTH - 1;
+/// The words of a set are put into so many groups, eight to a table.
+const GROUPS: usize = 16;
+const TABLES: usize = GROUPS / 8;
 
 /// Bit `i` of each mask speaks of byte `i` of the block.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -89,13 +92,16 @@ pub(crate) mod kind {
     }
 }
 
+/// For each place in a word, which of eight groups may have a byte there: by its lower and by its upper half.
+pub(crate) type Table = [([u8; 16], [u8; 16]); DEPTH];
+
 /// Two sets of words, told apart by their first [`DEPTH`] bytes whatever their case.
 #[derive(Clone, Debug)]
 pub struct Signs {
-    /// For each set and each place in a word, which of eight groups of words may have a byte there: by its lower and by its upper half.
-    pub(crate) halves: [[([u8; 16], [u8; 16]); DEPTH]; 2],
-    /// The same by whole byte: a byte of the number for each place, the second set in the upper half.
-    pub(crate) whole: Box<[u64; 256]>,
+    /// For each set, table and place in a word, which of eight groups may have a byte there: by its lower and by its upper half.
+    pub(crate) halves: [[Table; TABLES]; 2],
+    /// The same by whole byte for each set: a byte of the number for each place, the second table in the upper half.
+    pub(crate) whole: [Box<[u64; 256]>; 2],
 }
 
 impl Signs {
@@ -104,27 +110,31 @@ impl Signs {
         let halves = sets.map(|words| {
             let words: Vec<Vec<u8>> = words.iter().map(|word| word.iter().map(|b| fold(*b)).collect()).collect();
             let groups = grouped(&words);
-            let mut places = [([0; 16], [0; 16]); DEPTH];
-            for (bit, group) in groups.iter().enumerate() {
-                for ((low, high), (by_low, by_high)) in group.places.iter().zip(&mut places) {
+            let mut tables = [[([0; 16], [0; 16]); DEPTH]; TABLES];
+            for (n, group) in groups.iter().enumerate() {
+                let (table, bit) = (&mut tables[n / 8], n % 8);
+                for ((low, high), (by_low, by_high)) in group.places.iter().zip(table) {
                     for half in 0..16 {
                         by_low[half] |= u8::from(low >> half & 1 == 1) << bit;
                         by_high[half] |= u8::from(high >> half & 1 == 1) << bit;
                     }
                 }
             }
-            places
+            tables
         });
-        let mut whole = Box::new([0; 256]);
-        for (byte, slot) in (0..=255_u8).zip(whole.iter_mut()) {
-            let byte = fold(byte);
-            for (set, places) in halves.iter().enumerate() {
-                for (place, (low, high)) in places.iter().enumerate() {
-                    let groups = low[usize::from(byte & 15)] & high[usize::from(byte >> 4)];
-                    *slot |= u64::from(groups) << (set * 32 + place * 8);
+        let whole = halves.each_ref().map(|tables| {
+            let mut whole = Box::new([0; 256]);
+            for (byte, slot) in (0..=255_u8).zip(whole.iter_mut()) {
+                let byte = fold(byte);
+                for (n, table) in tables.iter().enumerate() {
+                    for (place, (low, high)) in table.iter().enumerate() {
+                        let groups = low[usize::from(byte & 15)] & high[usize::from(byte >> 4)];
+                        *slot |= u64::from(groups) << (n * 32 + place * 8);
+                    }
                 }
             }
-        }
+            whole
+        });
         Self { halves, whole }
     }
 }
@@ -176,8 +186,8 @@ fn frequency(byte: u8) -> f64 {
     }
 }
 
-/// Puts words into eight groups, each where it costs least, and then moves them until none of them would cost less elsewhere.
-fn grouped(words: &[Vec<u8>]) -> [Group; 8] {
+/// Puts words into groups, each where it costs least, and then moves them until none of them would cost less elsewhere.
+fn grouped(words: &[Vec<u8>]) -> [Group; GROUPS] {
     const ROUNDS: usize = 4;
     let mut homes = vec![0; words.len()];
     let group_of = |homes: &[usize], home: usize, without: usize| {
@@ -191,10 +201,10 @@ fn grouped(words: &[Vec<u8>]) -> [Group; 8] {
     // Long words first: they leave the most room.
     let mut order: Vec<usize> = (0..words.len()).collect();
     order.sort_by_key(|n| std::cmp::Reverse(words[*n].len()));
-    homes.fill(8);
+    homes.fill(GROUPS);
     for _ in 0..ROUNDS {
         for n in &order {
-            let best = (0..8).map(|home| (cost(&group_of(&homes, home, *n), &words[*n]), home));
+            let best = (0..GROUPS).map(|home| (cost(&group_of(&homes, home, *n), &words[*n]), home));
             homes[*n] = best.min_by(|a, b| a.0.total_cmp(&b.0)).map_or(0, |(_, home)| home);
         }
     }
@@ -212,6 +222,11 @@ pub fn classes(text: &[u8], signs: &Signs, out: &mut Vec<Classes>) {
     out.reserve(text.len().div_ceil(BLOCK));
     #[cfg(target_arch = "x86_64")]
     {
+        if is_x86_feature_detected!("avx512bw") {
+            // SAFETY: the processor has AVX-512 for bytes, as was just asked.
+            unsafe { crate::avx512::classes(text, signs, out) };
+            return;
+        }
         if is_x86_feature_detected!("avx2") {
             // SAFETY: the processor has AVX2, as was just asked.
             unsafe { crate::x86::classes(text, signs, out) };
@@ -305,18 +320,19 @@ unsafe fn block<V: Vector>(bytes: &[u8], signs: &Signs) -> Classes {
             classes.at |= here.equals(V::splat(b'@')) << from;
             classes.colon |= here.equals(V::splat(b':')) << from;
             classes.dollar |= (here.equals(V::splat(b'$')) | here.equals(V::splat(b'{'))) << from;
-            let mut marks = [V::splat(0xff); 2];
-            for place in 0..DEPTH {
+            let nibbles = [0, 1, 2, 3].map(|place| {
                 let folded = V::load(&bytes[from + place..]).or(V::splat(0x20));
-                let (low, high) = (folded.and(lower), folded.upper_half());
-                for (mark, places) in marks.iter_mut().zip(&signs.halves) {
-                    let (by_low, by_high) = &places[place];
-                    *mark = mark.and(V::look_up(by_low, low)).and(V::look_up(by_high, high));
-                }
-            }
-            for (mask, mark) in classes.marks.iter_mut().zip(marks) {
-                *mask |= mark.set() << from;
-            }
+                (folded.and(lower), folded.upper_half())
+            });
+            // Written out: a loop over sets and tables would go by way of memory.
+            let of = |table: &Table, place: usize| {
+                let (low, high) = nibbles[place];
+                V::look_up(&table[place].0, low).and(V::look_up(&table[place].1, high))
+            };
+            let of = |table: &Table| of(table, 0).and(of(table, 1)).and(of(table, 2).and(of(table, 3)));
+            let [[a, b], [c, d]] = &signs.halves;
+            classes.marks[0] |= of(a).or(of(b)).set() << from;
+            classes.marks[1] |= of(c).or(of(d)).set() << from;
         }
         from += V::LANES;
     }

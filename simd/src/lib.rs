@@ -3,6 +3,8 @@
 //! The kernel is chosen once per call by what the processor has; [`plain`] holds the same sums written plainly, and
 //! properties hold each kernel to its twin. Nothing here knows what the numbers mean, and nothing allocates.
 
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 pub mod classes;
 #[cfg(target_arch = "aarch64")]
 mod neon;

@@ -30,14 +30,22 @@ pub fn classes(text: &[u8], signs: &Signs, out: &mut Vec<Classes>) {
         }
         kinds
     };
-    /// The first place of each set: a word may begin anywhere.
+    /// The first place of each table: a word may begin anywhere.
     const BEGIN: u64 = 0x0000_00ff_0000_00ff;
+    /// The last place of each.
+    const ENDED: u64 = 0xff00_0000_ff00_0000;
 
     out.clear();
-    let mut state = 0;
-    let ahead = |at: usize| signs.whole[usize::from(text.get(at).copied().unwrap_or(0))];
+    let mut states = [0; 2];
+    let mut step = |at: usize| {
+        let byte = usize::from(text.get(at).copied().unwrap_or(0));
+        for (state, whole) in states.iter_mut().zip(&signs.whole) {
+            *state = (*state << 8 | BEGIN) & whole[byte];
+        }
+        states.map(|state| u64::from(state & ENDED != 0))
+    };
     for at in 0..BEYOND {
-        state = (state << 8 | BEGIN) & ahead(at);
+        step(at);
     }
     for (n, bytes) in text.chunks(BLOCK).enumerate() {
         let mut classes = Classes::default();
@@ -53,9 +61,9 @@ pub fn classes(text: &[u8], signs: &Signs, out: &mut Vec<Classes>) {
             classes.at |= u64::from(*byte == b'@') << i;
             classes.colon |= u64::from(*byte == b':') << i;
             classes.dollar |= u64::from(matches!(byte, b'$' | b'{')) << i;
-            state = (state << 8 | BEGIN) & ahead(n * BLOCK + i + BEYOND);
-            classes.marks[0] |= u64::from(state & 0xff00_0000 != 0) << i;
-            classes.marks[1] |= u64::from(state >> 56 != 0) << i;
+            for (mask, mark) in classes.marks.iter_mut().zip(step(n * BLOCK + i + BEYOND)) {
+                *mask |= mark << i;
+            }
         }
         out.push(classes);
     }
