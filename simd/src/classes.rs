@@ -320,19 +320,19 @@ unsafe fn block<V: Vector>(bytes: &[u8], signs: &Signs) -> Classes {
             classes.at |= here.equals(V::splat(b'@')) << from;
             classes.colon |= here.equals(V::splat(b':')) << from;
             classes.dollar |= (here.equals(V::splat(b'$')) | here.equals(V::splat(b'{'))) << from;
-            let nibbles = [0, 1, 2, 3].map(|place| {
-                let folded = V::load(&bytes[from + place..]).or(V::splat(0x20));
-                (folded.and(lower), folded.upper_half())
-            });
-            // Written out: a loop over sets and tables would go by way of memory.
-            let of = |table: &Table, place: usize| {
-                let (low, high) = nibbles[place];
-                V::look_up(&table[place].0, low).and(V::look_up(&table[place].1, high))
-            };
-            let of = |table: &Table| of(table, 0).and(of(table, 1)).and(of(table, 2).and(of(table, 3)));
             let [[a, b], [c, d]] = &signs.halves;
-            classes.marks[0] |= of(a).or(of(b)).set() << from;
-            classes.marks[1] |= of(c).or(of(d)).set() << from;
+            let mut marks = [V::splat(0xff); 4];
+            // Written out: a loop over the tables would go by way of memory.
+            for place in 0..DEPTH {
+                let folded = V::load(&bytes[from + place..]).or(V::splat(0x20));
+                let (low, high) = (folded.and(lower), folded.upper_half());
+                marks[0] = marks[0].and(V::look_up(&a[place].0, low)).and(V::look_up(&a[place].1, high));
+                marks[1] = marks[1].and(V::look_up(&b[place].0, low)).and(V::look_up(&b[place].1, high));
+                marks[2] = marks[2].and(V::look_up(&c[place].0, low)).and(V::look_up(&c[place].1, high));
+                marks[3] = marks[3].and(V::look_up(&d[place].0, low)).and(V::look_up(&d[place].1, high));
+            }
+            classes.marks[0] |= marks[0].or(marks[1]).set() << from;
+            classes.marks[1] |= marks[2].or(marks[3]).set() << from;
         }
         from += V::LANES;
     }

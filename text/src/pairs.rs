@@ -4,7 +4,9 @@
 //! the value must prove. Reading is bounded: a name of 96 bytes, the first 512 of a value.
 
 use crate::class::Class;
-use crate::values::{Dress, Look, Strength, is_compound, is_expression, is_random, is_secret, is_stand_in};
+use crate::values::{
+    Dress, Look, Strength, is_compound, is_expression, is_fingerprint, is_random, is_secret, is_stand_in,
+};
 
 mod innocents;
 mod names;
@@ -504,7 +506,9 @@ impl Pair<'_, '_> {
         if quote(text, from).is_some()
             && let Some((start, end, true)) = value_at(text, from)
         {
-            self.check(start, end, Strength::Medium, Dress::Quoted);
+            let mixed = Look::of(&text[start..end]).digits > 0;
+            let strength = if mixed { self.name.strength.max(Strength::Medium) } else { Strength::Medium };
+            self.check(start, end, strength, Dress::Quoted);
         }
         true
     }
@@ -660,7 +664,10 @@ impl Pair<'_, '_> {
             let n = self.text[start..].iter().take(VALUE_MAX).take_while(inside).count();
             let value = &self.text[start..start + n];
             if n >= 16 && is_random(value, 16) && Look::of(value).digits > 1 {
-                self.check(start, start + n, self.name.strength.min(Strength::Medium), Dress::Loose);
+                // People name public keys by their fingerprints.
+                if !is_fingerprint(value) {
+                    self.check(start, start + n, Strength::Medium, Dress::Loose);
+                }
                 return;
             }
             at += word.len() + 1;

@@ -6,6 +6,7 @@
 #[path = "values/wording.rs"]
 mod wording;
 
+use wording::is_odd;
 pub(crate) use wording::{is_compound, is_unusual, is_wordy};
 
 /// How much the name before a value says.
@@ -359,7 +360,7 @@ fn has_brackets(value: &[u8], quoted: bool) -> bool {
 }
 
 /// 40 hexadecimal digits in capitals: the fingerprint by which people name a public key.
-fn is_fingerprint(value: &[u8]) -> bool {
+pub(crate) fn is_fingerprint(value: &[u8]) -> bool {
     value.len() == 40 && value.iter().all(|b| b.is_ascii_digit() || matches!(b, b'A'..=b'F'))
 }
 
@@ -479,17 +480,20 @@ pub(crate) fn is_random(value: &[u8], least: usize) -> bool {
     if hex && look.len >= 16 {
         return look.digits >= 2 && look.letters() >= 1;
     }
+    // Without digits cases must mix as no word does, or it must be long and even.
+    let mixed = look.len >= 16 && look.upper >= 3 && look.lower >= 3 && look.changes * 3 > look.len;
     if look.digits == 0 {
-        // Letters only: cases must mix as no word does, or it must be long and even.
-        let mixed = look.upper >= 3 && look.lower >= 3 && look.changes * 3 > look.len;
         let one_case = look.other == 0 && (look.upper == 0 || look.lower == 0);
         let solid = look.len >= 20 && one_case && (evenness(value) > 0.82 || is_unusual(value));
-        return (mixed && look.len >= 16) || solid;
+        return mixed || solid;
     }
     if look.letters() == 0 {
         return look.len >= 16 && look.other == 0;
     }
-    look.digits >= 2 && evenness(value) > 0.72 && (look.changes >= 3 || look.len >= 24) && look.other * 4 <= look.len
+    (look.digits >= 2 || mixed)
+        && evenness(value) > 0.72
+        && (look.changes >= 3 || look.len >= 24)
+        && look.other * 4 <= look.len
 }
 
 /// Tells whether `value` under a name of that strength is a secret.
@@ -628,7 +632,7 @@ fn is_member(value: &[u8]) -> bool {
 
 /// Words with numbers between dashes or underscores, as things are named: `utf8_general_ci`, `my-cluster-01`.
 fn is_slug(value: &[u8], look: &Look) -> bool {
-    if look.other == 0 || look.other * 3 > look.len * 2 {
+    if look.other == 0 || look.other * 3 > look.len * 2 || is_odd(value) {
         return false;
     }
     let mut parts = 0;

@@ -549,6 +549,10 @@ fn what_stands_where_such_names_stand_is_hidden_all_the_same() {
             "export APP_TOKEN=5956356043856442|0vqq0isaft7sb6sff1dh",
             "export APP_TOKEN=[api_key]",
         ),
+        ("a token with one digit", "my lake token is riynGOBLO8QtBsgO ok", "my lake token is [api_key] ok"),
+        ("a token with dashes", "accessToken: \"HeAqPFtMlsgs_auHumAP4x\"", "accessToken: \"[api_key]\""),
+        ("a password in a call", "setPassword(\"copper3kite\")", "setPassword(\"[password]\")"),
+        ("a random word after a name", "lake key 9KXzTfhQ0Lx8vRzW", "lake key [api_key]"),
         ("a secret of people", "client_secret = \"fern22Lake\"", "client_secret = \"[generic_secret]\""),
         (
             "a user whom a machine named",

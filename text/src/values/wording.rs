@@ -115,6 +115,12 @@ pub(crate) fn is_unusual(value: &[u8]) -> bool {
     letters.pairs >= 10 && letters.usual * 20 < letters.pairs * 11
 }
 
+/// Tells whether the letters hardly make words, which a few letters can say less surely than many.
+pub(crate) fn is_odd(value: &[u8]) -> bool {
+    let letters = Letters::of(value);
+    letters.pairs >= 6 && letters.usual * 5 < letters.pairs * 3
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
