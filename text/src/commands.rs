@@ -499,7 +499,8 @@ pub(crate) fn find_login(text: &[u8], at: usize, hide: &mut dyn FnMut(usize, usi
     let port = value.iter().all(|b| b.is_ascii_digit() || matches!(b, b':' | b'.' | b'/'));
     // These ask when the flag stands alone.
     let asks = [&b"mysql"[..], b"mariadb", b"mycli"].iter().any(|word| memchr::memmem::find(line, word).is_some());
-    if named && !asks && flag.1 - flag.0 <= 3 && value.len() >= 3 && !port && value[0] != b'-' && !is_stand_in(value) {
+    let spoken = matches!(value[0], b'-' | b'[' | b'(');
+    if named && !asks && !spoken && flag.1 - flag.0 <= 3 && value.len() >= 3 && !port && !is_stand_in(value) {
         hide(start, end, Class::Password);
     }
 }

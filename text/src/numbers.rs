@@ -127,7 +127,7 @@ fn is_card(text: &[u8], start: usize, end: usize, digits: &[u8], grouped: bool) 
         return false;
     }
     let issued = checks::card(digits);
-    let common = grouped || (14..=16).contains(&digits.len());
+    let common = grouped || digits.len() == 16 || matches!(digits.len(), 14 | 15) && !matches!(digits[0], b'5' | b'6');
     issued && (common || alone(text, start, end)) || (issued || !grouped) && context(text, start, CARD_WORDS)
 }
 

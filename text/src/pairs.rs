@@ -670,6 +670,10 @@ impl Pair<'_, '_> {
                 }
                 return;
             }
+            // Another sentence speaks of something else.
+            if word.ends_with(b".") {
+                return;
+            }
             at += word.len() + 1;
         }
     }

@@ -505,6 +505,8 @@ fn names_that_programs_give_are_no_secrets() {
         ("a public key's pin", "curl --pinnedpubkey 'sha256//ce118b51897f4452dc' x"),
         ("a path in a list", r#""file:///etc/passwd", "magnet:?xt=urn:btih:be08f00302bc2d1d3cfa3af02024""#),
         ("what a key is called", "<p>Key ID: 1234abcd-12ab-34cd-56ef-1234567890ab"),
+        ("the other sentence's word", "for the NULL key. Thread 2482b32700384a0f4c is it"),
+        ("flags that are compared", "add a note about -l vs. -p [Karel]"),
         ("no line of netrc", "the mechanics for machine function pass registries."),
         ("packed zeros", "key = 'AQEAOjAAAAIAAAAAAAUAAQALABgAAAAkAAAAJuAn4G/6cPrz+vT6sAixCJ4P'"),
         (
@@ -582,6 +584,7 @@ fn a_card_proves_itself_or_is_said_to_be_one() {
     ]);
     for (case, text) in [
         ("twelve digits in passing", "arn:lake:fern:us-west-2:630427373398:group"),
+        ("fourteen of an issuer that gives sixteen", "[274177, 67280421310721]"),
         ("nineteen in passing", "(4735615260219382870,64)"),
         ("a column of twelve digits", "630427373398\n630427373397\n630427373396"),
         ("of nobody known", "order 7111111111111114 sent"),

@@ -189,6 +189,7 @@ fn what_only_has_the_form_of_a_number_is_none() {
         (C::InAadhaar, "2341-2341-2346", "weights between dots", "[.2341.2341.2346]"),
         (C::TrLicensePlate, "11 ABC 202", "a date", "11 Dec 2020"),
         (C::TrPhoneNumber, "0577 215 66 49", "a decimal", "gamma 0.5772156649"),
+        (C::UkNhs, "943-476-5919", "a clause of a contract", "943.476-5919"),
         (C::DePlz, "10115", "a column of numbers", "10113\n10115\n10117"),
         (C::DePlz, "10115", "the last of a column", "a\n10113\n10115"),
     ] {

@@ -3,6 +3,7 @@
 //! It looks at the name and the word it stands in, never at a value.
 
 use super::names::Name;
+use crate::class::Class;
 use crate::values::Strength;
 
 /// What stands before `token` when it is a place in a list, a sign of a form or a word of a grammar, and opens nothing.
@@ -41,7 +42,7 @@ const FILES: &[&str] = &[
 const JOINERS: &[&str] = &["by", "as", "to", "of", "in", "on", "or", "and", "for", "the", "at", "from", "op"];
 
 /// The parts of a name: what separators, digits and capitals divide.
-fn parts(name: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
+fn parts(name: &[u8]) -> impl Iterator<Item = &[u8]> {
     name.chunk_by(|a, b| {
         let letters = a.is_ascii_alphabetic() && b.is_ascii_alphabetic();
         letters && !(a.is_ascii_lowercase() && b.is_ascii_uppercase())
@@ -69,7 +70,7 @@ pub(super) fn weigh(text: &[u8], mut name: Name) -> Option<Name> {
     if silent {
         return None;
     }
-    if parts(word).next_back().is_some_and(|part| listed(&["seed"], part)) && !has(SEEDS) {
+    if name.class == Class::GenericSecret && has(&["seed"]) && !has(SEEDS) {
         name.strength = Strength::Weak;
     }
     Some(name)

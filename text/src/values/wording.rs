@@ -60,11 +60,13 @@ struct Letters {
     pieces: usize,
     pairs: usize,
     usual: usize,
+    /// Pairs that are not usual, those across a capital left out.
+    odd_inside: usize,
 }
 
 impl Letters {
     fn of(value: &[u8]) -> Self {
-        let mut letters = Self { count: 0, pieces: 0, pairs: 0, usual: 0 };
+        let mut letters = Self { count: 0, pieces: 0, pairs: 0, usual: 0, odd_inside: 0 };
         let mut before = 0u8;
         for (at, byte) in value.iter().enumerate() {
             if byte.is_ascii_alphabetic() {
@@ -77,6 +79,7 @@ impl Letters {
                 if joined {
                     letters.pairs += 1;
                     letters.usual += usize::from(follows(before, *byte));
+                    letters.odd_inside += usize::from(!hump && !follows(before, *byte));
                 }
             }
             before = *byte;
@@ -88,8 +91,8 @@ impl Letters {
     fn are_words(&self, digits: usize) -> bool {
         self.pairs >= 4
             && self.usual * 4 >= self.pairs * 3
-            // Where every pair is usual, shorter words will do: `ApiKeyId`.
-            && self.count * 4 >= self.pieces * if self.usual == self.pairs { 10 } else { 13 }
+            // Where every pair of a piece is usual, shorter words will do: `ApiKeyId`.
+            && self.count * 4 >= self.pieces * if self.odd_inside == 0 { 10 } else { 13 }
             && digits * 3 <= self.count
     }
 }
