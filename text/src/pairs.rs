@@ -229,14 +229,14 @@ fn hashed(text: &[u8], at: usize, hide: &mut dyn FnMut(usize, usize, Class)) {
     let in_name = |b: &&u8| b.is_ascii_alphanumeric() || matches!(**b, b'_' | b'-');
     let start = at - text[..at].iter().rev().take(32).take_while(in_name).count();
     let end = at + text[at..].iter().take(48).take_while(in_name).count();
+    let close = end + quote(text, end).map_or(0, <[u8]>::len);
+    let sign = blanks(text, close);
+    let Some(sign_len) = sign_at(text, sign).map(<[u8]>::len) else { return };
     let name = text[start..end].to_ascii_lowercase();
     let has = |words: &[&[u8]]| words.iter().any(|word| memchr::memmem::find(&name, word).is_some());
     if !(has(&[b"pass", b"pwd", b"pw"]) && has(&[b"hash", b"digest"]) || name == b"authentication_string") {
         return;
     }
-    let close = end + quote(text, end).map_or(0, <[u8]>::len);
-    let sign = blanks(text, close);
-    let Some(sign_len) = sign_at(text, sign).map(<[u8]>::len) else { return };
     let Some((start, end, _)) = value_at(text, blanks(text, sign + sign_len)) else { return };
     let value = &text[start..end];
     let sum = value.strip_prefix(b"*").unwrap_or(value);
