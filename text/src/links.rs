@@ -34,7 +34,8 @@ pub(crate) fn find_userinfo(text: &[u8], at: usize, hide: &mut dyn FnMut(usize, 
         let secret = &info[colon + 1..];
         let word = secret.to_ascii_lowercase();
         let word = word.strip_suffix(b"]").unwrap_or(&word);
-        let sample = matches!(word, b"password" | b"pass" | b"pwd" | b"passwd" | b"yourpassword" | b"your_password");
+        let sample =
+            matches!(word, b"password" | b"pass" | b"pwd" | b"secret" | b"passwd" | b"yourpassword" | b"your_password");
         if secret.len() < 4 || sample || is_variable(secret) || is_mask(secret) {
             if secret.is_empty() && colon >= 12 && !is_stand_in(&info[..colon]) && Look::of(&info[..colon]).digits > 1 {
                 hide(start, start + colon, Class::ConnectionString);

@@ -254,6 +254,7 @@ const SAMPLES: &[&[u8]] = &[
     b"<your",
     b"redacted",
     b"abcdefghijklmnop",
+    b"randomstring",
     b"not-set",
     b"todo",
     b"dummy",

@@ -294,6 +294,8 @@ fn a_password_in_a_link_is_hidden_and_what_stands_for_one_stays() {
         ("a user alone", "https://bob@git.lake.test/a.git"),
         ("a user before an empty password", "https://bob:@git.lake.test/a.git"),
         ("a sample", "postgres://app:password@db/shop"),
+        ("another sample", "postgres://app:secret@db/shop"),
+        ("the part that may be left out", "ftp://[[user][:pass]@]lake.test"),
         ("too short for one", "postgres://app:abc@db/shop"),
         ("a mask", "postgres://app:****@db/shop"),
         ("a variable", "postgres://app:$DB_PASS@db/shop"),
@@ -513,6 +515,7 @@ fn names_that_programs_give_are_no_secrets() {
             "a first line without a key",
             "if !key.starts_with(\"-----BEGIN PRIVATE KEY-----\") { ends(\"-----END PRIVATE KEY-----\") }",
         ),
+        ("a sample that says so", "lake_token = 'x1-RANDOMSTRINGHERE22'"),
         ("a default that is a variable", "${NOX_SESSION:-test-$PYTHON_VERSION}"),
     ] {
         assert_eq!(redacted(text), text, "{case}");
