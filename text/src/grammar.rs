@@ -4,7 +4,7 @@
 //! and [`class`](crate::class).
 
 use crate::class::Class;
-use crate::values::{Look, is_random, is_stand_in};
+use crate::values::{Look, is_random, is_stand_in, is_wordy};
 
 /// Which characters a token is made of.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Deserialize)]
@@ -108,6 +108,7 @@ fn is_sample(body: &[u8], look: &Look) -> bool {
         || has(b"XXXXX")
         || has(b"xxxxx")
         || has(b"your_")
+        || is_wordy(body)
         || (look.len < 24 && is_stand_in(body))
 }
 
@@ -132,8 +133,14 @@ impl Token {
         if look.digits < least_digits || look.distinct < 5.min(self.least) || is_sample(found, &look) {
             return None;
         }
-        // A short beginning is only a beginning if chance, not a word, follows it.
-        if self.digit && short && !is_random(found, self.least.min(20)) {
+        // A short beginning is only a beginning if chance, not a word or a longer number, follows it.
+        let wordlike = short
+            || (self.start.len() == 4 || self.start.starts_with("AAAA"))
+                && self.start.bytes().all(|b| b.is_ascii_alphabetic());
+        // Packed data has every beginning somewhere behind its own signs.
+        let packed = at > 1 && matches!(text[at - 1], b'/' | b'+') && Alphabet::Base64.has(text[at - 2]);
+        let number = self.alphabet != Alphabet::Hex && found.iter().all(u8::is_ascii_hexdigit);
+        if self.digit && (wordlike && !is_random(found, self.least.min(20)) || short && number || wordlike && packed) {
             return None;
         }
         Some(body + n)
