@@ -1,6 +1,7 @@
 //! What may be said: raw text goes in, redacted text comes out, and the types keep the two apart.
 //!
-//! Pure: no IO, no clock, no network, no model. What was hidden is gone; nothing here can bring it back.
+//! Pure: no IO, no clock, no network, no model. What was hidden is gone, but for what an owner's policy puts into a vault of theirs:
+//! personal data, sealed, and gone with its key ([`operators`]).
 //!
 //! # What does not compile
 //!
@@ -70,8 +71,10 @@ mod grammar;
 pub mod jsonl;
 mod links;
 mod numbers;
+pub mod operators;
 mod packs;
 mod pairs;
+pub mod policy;
 mod rules;
 mod scan;
 mod signs;
