@@ -17,3 +17,4 @@ pub mod node;
 pub mod os;
 pub mod page;
 pub mod serve;
+pub mod who;

@@ -28,9 +28,9 @@ pub(crate) use log::begin as begin_log;
 
 use crate::commands::{
     audit::Audit, bench::BenchCommand, config::ConfigCommand, doctor::Doctor, features::Features, fleet,
-    forget::Forget, formats::Formats, hold, identity::IdentityCommand, index::Index, manual, redact::Redact,
-    schema::SchemaCommand, search::Search, session::SessionCommand, show, source::SourceCommand, state::StateCommand,
-    status::Status, stop::Stop, transfer, up::Up, why::Why,
+    forget::Forget, formats::Formats, hold, identity::IdentityCommand, index::Index, manual, policy::PolicyCommand,
+    redact::Redact, schema::SchemaCommand, search::Search, session::SessionCommand, show, source::SourceCommand,
+    state::StateCommand, status::Status, stop::Stop, transfer, up::Up, why::Why,
 };
 
 /// Find what you wrote, read and ran, by meaning and by word
@@ -93,6 +93,7 @@ enum Command {
     Identity(IdentityCommand),
     Stop(Stop),
     Redact(Redact),
+    Policy(PolicyCommand),
     Schema(SchemaCommand),
     Bench(BenchCommand),
     Completions(manual::Completions),
@@ -128,6 +129,7 @@ impl Command {
             Self::Identity(command) => command.run(shell),
             Self::Stop(command) => command.run(shell),
             Self::Redact(command) => command.run(shell),
+            Self::Policy(command) => command.run(shell),
             Self::Schema(command) => command.run(shell),
             Self::Bench(command) => command.run(shell),
             Self::Completions(command) => command.run(shell),

@@ -78,6 +78,7 @@ fn what_a_person_reads() {
         &["config", "show", "--origin"],
         &["state", "rebuild"],
         &["identity"],
+        &["policy", "names"],
         &["stop"],
         &["up"],
         &["up", "--listen", "0.0.0.0:80"],

@@ -14,6 +14,7 @@ pub mod hold;
 pub mod identity;
 pub mod index;
 pub mod manual;
+pub mod policy;
 pub mod redact;
 pub mod schema;
 pub mod search;

@@ -1,15 +1,20 @@
 //! `hearth redact`: text in, redacted text out, as a stream.
 //!
-//! It needs no data folder and keeps nothing.
+//! It needs no data folder and keeps nothing. Under a policy the text is read whole, for all of it may have to be dropped.
 
 use std::{
     fs::File,
     io::{self, BufRead, BufReader, Read, Write},
-    path::PathBuf,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
 };
 
 use clap::{Args, ValueEnum};
-use hearth_text::{Policy, Raw, Rules, jsonl};
+use hearth_text::{
+    Policy, Raw, Rules, jsonl,
+    operators::{Operators, Outcome as Became, TokenKey},
+};
+use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::{
     ask::{Failure, FailureKind},
@@ -34,6 +39,21 @@ pub struct Redact {
     /// Hide these too
     #[arg(long, value_enum)]
     packs: Option<Packs>,
+    /// Do with each finding what this policy says; the input is read whole, since all of it may have to be dropped
+    #[arg(long, value_name = "FILE", conflicts_with = "jsonl")]
+    policy: Option<PathBuf>,
+    /// As if the text came from this source
+    #[arg(long, default_value = "pipe", requires = "policy")]
+    source: String,
+    /// As if it went to this destination
+    #[arg(long, default_value = "output", requires = "policy")]
+    destination: String,
+    /// A file with 64 hexadecimal digits from which pseudonyms are made; without it they are masks
+    #[arg(long, value_name = "FILE", requires = "policy")]
+    token_key: Option<PathBuf>,
+    /// Say how many of each class got which action, on standard error
+    #[arg(long, requires = "policy")]
+    explain: bool,
 }
 
 /// Sets of optional rules.
@@ -51,6 +71,14 @@ impl Redact {
             None => policy(shell.config()?),
         };
         let rules = Rules::with_policy(policy);
+        let treated = match &self.policy {
+            Some(file) => {
+                let table = super::policy::read(shell, file)?;
+                let route = super::policy::route(shell, &table, &self.source, &self.destination);
+                Some((table, route, operators(shell, self.token_key.as_deref())?))
+            }
+            None => None,
+        };
         let file = match self.file.as_deref() {
             None => None,
             Some(path) if path.as_os_str() == "-" => None,
@@ -64,6 +92,31 @@ impl Redact {
             Some(file) => &mut BufReader::with_capacity(1 << 18, file),
             None => input,
         };
+        if let Some((table, route, mut operators)) = treated {
+            let row = table.row(route);
+            let (outcome, tally) = rules.redact_under(whole(input)?, &row, &mut operators);
+            let said = match outcome {
+                Became::Said(text) => Some(text),
+                Became::Dropped(class) => {
+                    shell.notice(&format!(
+                        "nothing is given: the text holds something of class {class}, which the policy drops"
+                    ));
+                    None
+                }
+            };
+            if let Some(text) = &said {
+                shell.out.write_all(text.as_str().as_bytes())?;
+            }
+            if self.explain {
+                shell.remark(format!("policy {}, {} to {}", table.version(), self.source, self.destination));
+                for (class, action, n) in tally.iter() {
+                    let asked = row.action(class);
+                    let why = if asked == action { String::new() } else { format!(" (the policy says {asked})") };
+                    shell.remark(format!("{n:>8}  {class}: {action}{why}"));
+                }
+            }
+            return Ok(if said.is_some() { Outcome::Done } else { Outcome::Nothing });
+        }
         if self.jsonl {
             lines(&rules, input, out.as_mut())?;
         } else {
@@ -71,6 +124,41 @@ impl Redact {
         }
         Ok(Outcome::Done)
     }
+}
+
+/// All of the input; what is no UTF-8 is replaced.
+fn whole(input: &mut dyn BufRead) -> Result<Raw, Trouble> {
+    let mut bytes = Vec::new();
+    input.take(LINE_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LINE_MAX {
+        return Err(Trouble::usage("the input is longer than 256 MiB; split it, or leave --policy out"));
+    }
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    bytes.zeroize();
+    Ok(Raw::new(text))
+}
+
+/// Operators with the key of this file, which its owner alone may read.
+fn operators(shell: &Shell<'_>, file: Option<&Path>) -> Result<Operators, Trouble> {
+    let Some(file) = file else { return Ok(Operators::default()) };
+    let path = shell.absolute(file);
+    let shown = marks::plain(&file.display().to_string());
+    let unread = |error: io::Error| {
+        Trouble::from(Failure::new(FailureKind::NotFound, format!("cannot read {shown}: {error}; name another file")))
+    };
+    let mode = std::fs::metadata(&path).map_err(unread)?.permissions().mode();
+    if mode & 0o077 != 0 {
+        return Err(Trouble::usage(format!("others may read {shown}, and it holds a key; `chmod 600` it")));
+    }
+    let text = Zeroizing::new(std::fs::read_to_string(&path).map_err(unread)?);
+    let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(text.trim().as_bytes()).ok().map(Zeroizing::new);
+    let key: Option<[u8; 32]> = bytes.and_then(|bytes| bytes[..].try_into().ok());
+    let key = key.ok_or_else(|| {
+        Trouble::usage(format!(
+            "{shown} holds no key; write 64 hexadecimal digits, as `openssl rand -hex 32` makes them"
+        ))
+    })?;
+    Ok(Operators::with_key(TokenKey::from_bytes(key), 0))
 }
 
 /// The policy that the settings make.

@@ -234,7 +234,7 @@ impl Reader<'_> {
             }
             let class = Class::named(name).ok_or_else(|| {
                 let groups = listed(Group::EVERY.map(Group::as_str));
-                format!("is no class and no group of classes; `hearth policy classes` lists the classes, the groups are {groups}")
+                format!("is no class and no group of classes; `hearth policy names` lists the classes, the groups are {groups}")
             })?;
             suits(class).map_err(|error| format!("cannot be given this action: {error}"))?;
             Ok(vec![class])

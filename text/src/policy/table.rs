@@ -30,6 +30,13 @@ pub struct Table {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Route(Option<usize>);
 
+impl Route {
+    /// Tells whether the policy knows both ends; where it does not, everything is dropped.
+    pub const fn is_known(self) -> bool {
+        self.0.is_some()
+    }
+}
+
 impl Table {
     /// What holds without a policy: everything that is found is masked.
     pub fn standard() -> Self {
@@ -200,6 +207,7 @@ mod tests {
         let table = Table::standard();
         assert_eq!(table.row(table.route("files", "here")), Row::MASK);
         assert_eq!(table.row(table.route("files", "elsewhere")), Row::DROP);
+        assert!(table.route("mail:work", "here").is_known() && !table.route("files", "elsewhere").is_known());
         assert_eq!(table, Table::parse("version=1\ndefault='mask'").expect("the same in other words"));
     }
 
@@ -233,7 +241,7 @@ mod tests {
             ),
             (
                 "version = 1\ndefault = 'mask'\n[[rule]]\naction = 'mask'\nclasses = [\n'email',\n'emial']",
-                "line 7: `classes`: `emial` is no class and no group of classes; `hearth policy classes` lists the classes, the groups are `credentials`, `personal`, `contact`, `payment`, `network`, `moment` or `identity`",
+                "line 7: `classes`: `emial` is no class and no group of classes; `hearth policy names` lists the classes, the groups are `credentials`, `personal`, `contact`, `payment`, `network`, `moment` or `identity`",
             ),
             (
                 "version = 1\ndefault = 'mask'\n[[rule]]\naction = 'vault'\nclasses = ['password']",
