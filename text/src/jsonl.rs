@@ -4,7 +4,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Class, Raw, Rules, Span};
+use crate::{
+    Class, Raw, Rules, Span,
+    operators::{Operators, Outcome, Row, Tally},
+};
 
 /// Why a line was not redacted. It never quotes the line.
 #[derive(Debug, thiserror::Error)]
@@ -24,8 +27,11 @@ struct Record {
 
 #[derive(Serialize)]
 struct Answer<'a> {
-    text: &'a str,
+    text: Option<&'a str>,
     spans: Vec<Place>,
+    /// For what nothing of the record is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dropped: Option<Class>,
 }
 
 /// Where something was hidden, in code points.
@@ -55,16 +61,46 @@ pub fn places(text: &str, spans: &[Span]) -> Vec<Place> {
 /// # Errors
 /// If the line is not a record.
 pub fn redact_line(rules: &Rules, line: &str) -> Result<String, Error> {
+    let text = record(line)?;
+    // Offsets are counted on a copy, since redaction consumes the text; the copy is raw too and is wiped.
+    let copy = Raw::new(text.as_str());
+    let (redacted, spans) = rules.redact_with_spans(Raw::new(text));
+    Ok(answer(Some(redacted.as_str()), places(copy.text(), &spans), None))
+}
+
+/// As [`redact_line`], with each finding treated as `row` says. Of a record that is dropped, `text` is null and `dropped` says why.
+///
+/// # Errors
+/// If the line is not a record.
+pub fn redact_line_under(
+    rules: &Rules,
+    row: &Row,
+    operators: &mut Operators,
+    line: &str,
+) -> Result<(String, Tally), Error> {
+    let text = record(line)?;
+    let copy = Raw::new(text.as_str());
+    let spans = rules.redact_with_spans(Raw::new(text.as_str())).1;
+    let places = places(copy.text(), &spans);
+    let (outcome, tally) = rules.redact_under(Raw::new(text), row, operators);
+    let answer = match &outcome {
+        Outcome::Said(text) => answer(Some(text.as_str()), places, None),
+        Outcome::Dropped(class) => answer(None, places, Some(*class)),
+    };
+    Ok((answer, tally))
+}
+
+fn record(line: &str) -> Result<String, Error> {
     // A record's fields could be given as a list, too.
     if !line.trim_start().starts_with('{') {
         return Err(Error::NotARecord { column: 1 });
     }
-    let Record { text } = serde_json::from_str(line).map_err(|error| Error::NotARecord { column: error.column() })?;
-    // Offsets are counted on a copy, since redaction consumes the text; the copy is raw too and is wiped.
-    let copy = Raw::new(text.as_str());
-    let (redacted, spans) = rules.redact_with_spans(Raw::new(text));
-    let spans = places(copy.text(), &spans);
-    Ok(serde_json::to_string(&Answer { text: redacted.as_str(), spans }).expect("strings and numbers can be written"))
+    let record: Record = serde_json::from_str(line).map_err(|error| Error::NotARecord { column: error.column() })?;
+    Ok(record.text)
+}
+
+fn answer(text: Option<&str>, spans: Vec<Place>, dropped: Option<Class>) -> String {
+    serde_json::to_string(&Answer { text, spans, dropped }).expect("strings and numbers can be written")
 }
 
 #[cfg(test)]
@@ -77,6 +113,18 @@ mod tests {
         let answer =
             redact_line(&rules, r#"{"text":"größe ☕ alice@example.org ☕","extra":1}"#).expect("the line is a record");
         assert_eq!(answer, r#"{"text":"größe ☕ [email] ☕","spans":[{"start":8,"end":25,"class":"email"}]}"#);
+    }
+
+    #[test]
+    fn a_row_says_what_becomes_of_a_record() {
+        let rules = Rules::standard();
+        let under = |row: &Row| {
+            let line = r#"{"text":"mail alice@firma.de"}"#;
+            redact_line_under(&rules, row, &mut Operators::default(), line).expect("the line is a record").0
+        };
+        let spans = r#""spans":[{"start":5,"end":19,"class":"email"}]"#;
+        assert_eq!(under(&Row::MASK), format!(r#"{{"text":"mail [email]",{spans}}}"#));
+        assert_eq!(under(&Row::DROP), format!(r#"{{"text":null,{spans},"dropped":"email"}}"#));
     }
 
     #[test]

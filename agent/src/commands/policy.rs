@@ -74,7 +74,8 @@ enum Order {
     Simulate(Against),
     /// Put a policy in force, for this user
     ///
-    /// Loosening asks again: at a terminal, or by the fingerprint that `hearth policy diff` shows.
+    /// Loosening asks again: at a terminal, or by the fingerprint that `hearth policy diff` shows. What is captured is masked whatever a
+    /// policy says, so far.
     Set {
         /// The policy
         file: PathBuf,
@@ -204,8 +205,11 @@ impl Against {
 
 /// Reads and compiles a policy.
 pub(super) fn read(shell: &Shell<'_>, file: &Path) -> Result<Table, Trouble> {
-    let text = text_of(shell, file)?;
-    Table::parse(&text).map_err(|bad| {
+    parse(&text_of(shell, file)?, file)
+}
+
+fn parse(text: &str, file: &Path) -> Result<Table, Trouble> {
+    Table::parse(text).map_err(|bad| {
         let lines: Vec<String> = bad.mistakes.iter().map(|mistake| format!("{}, {mistake}", shown(file))).collect();
         Trouble::usage(lines.join("\n"))
     })
@@ -376,7 +380,7 @@ fn counted(
         seen.add(&cell.source, cell.class, &cell.destination, cell.count);
     }
     let Forecast { rows, tighter, looser, unchanged } = Diff::between(now, then).forecast(&seen);
-    let total = seen.total() + undecided.values().sum::<u64>();
+    let total = undecided.values().fold(seen.total(), |sum, n| sum.saturating_add(*n));
     if shell.json {
         let changes = rows.into_iter().map(|(change, count)| Foreseen {
             source: change.source,
@@ -415,7 +419,9 @@ fn counted(
 
 fn set(shell: &mut Shell<'_>, file: &Path, yes_loosen: Option<&str>) -> Ended {
     let (now, _) = in_force(shell)?;
-    let then = read(shell, file)?;
+    // Read once: what is confirmed is what is written.
+    let text = text_of(shell, file)?;
+    let then = parse(&text, file)?;
     let diff = Diff::between(&now, &then);
     let fingerprint = diff.fingerprint();
     let mut confirmed = yes_loosen == Some(fingerprint.as_str());
@@ -436,7 +442,6 @@ fn set(shell: &mut Shell<'_>, file: &Path, yes_loosen: Option<&str>) -> Ended {
         Trouble::usage("there is no home folder to keep the policy in; set XDG_CONFIG_HOME to an absolute path")
     })?;
     let place = folder.join("policy.toml");
-    let text = text_of(shell, file)?;
     write(&folder, &place, &text).map_err(|error| {
         Trouble::failed(format!("cannot write {}: {error}; the policy in force is still the old one", shown(&place)))
     })?;
@@ -531,6 +536,11 @@ mod tests {
                 &["redact", "--policy", "p.toml", "--source", "files", "--explain"],
                 "call +49 30 2345678 or alice@firma.de",
             ),
+            (
+                &["redact", "--policy", "p.toml", "--jsonl", "--explain"],
+                "{\"text\":\"call +49 30 2345678\"}\n{\"text\":\"milk\"}",
+            ),
+            (&["redact", "--policy", "p.toml", "--jsonl", "--source", "files"], "{\"text\":\"alice@firma.de\"}"),
             (&["redact", "--policy", "p.toml", "--token-key", "p.toml"], ""),
             (&["redact", "--explain"], ""),
         ] {

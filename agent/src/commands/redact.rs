@@ -12,7 +12,7 @@ use std::{
 use clap::{Args, ValueEnum};
 use hearth_text::{
     Policy, Raw, Rules, jsonl,
-    operators::{Operators, Outcome as Became, TokenKey},
+    operators::{Operators, Outcome as Became, Row, Tally, TokenKey},
 };
 use zeroize::{Zeroize as _, Zeroizing};
 
@@ -39,8 +39,8 @@ pub struct Redact {
     /// Hide these too
     #[arg(long, value_enum)]
     packs: Option<Packs>,
-    /// Do with each finding what this policy says; the input is read whole, since all of it may have to be dropped
-    #[arg(long, value_name = "FILE", conflicts_with = "jsonl")]
+    /// Do with each finding what this policy says; text is read whole, since all of it may have to be dropped
+    #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
     /// As if the text came from this source
     #[arg(long, default_value = "pipe", requires = "policy")]
@@ -94,31 +94,39 @@ impl Redact {
         };
         if let Some((table, route, mut operators)) = treated {
             let row = table.row(route);
-            let (outcome, tally) = rules.redact_under(whole(input)?, &row, &mut operators);
-            let said = match outcome {
-                Became::Said(text) => Some(text),
-                Became::Dropped(class) => {
-                    shell.notice(&format!(
-                        "nothing is given: the text holds something of class {class}, which the policy drops"
-                    ));
-                    None
+            let mut all = Tally::default();
+            let mut dropped = None;
+            if self.jsonl {
+                lines(input, out.as_mut(), &mut |line| {
+                    let (answer, tally) = jsonl::redact_line_under(&rules, &row, &mut operators, line)?;
+                    all.merge(&tally);
+                    Ok(answer)
+                })?;
+            } else {
+                let (outcome, tally) = rules.redact_under(whole(input)?, &row, &mut operators);
+                all = tally;
+                match outcome {
+                    Became::Said(text) => out.write_all(text.as_str().as_bytes())?,
+                    Became::Dropped(class) => dropped = Some(class),
                 }
-            };
-            if let Some(text) = &said {
-                shell.out.write_all(text.as_str().as_bytes())?;
+            }
+            if let Some(class) = dropped {
+                shell.notice(&format!(
+                    "nothing is given: the text holds something of class {class}, which the policy drops"
+                ));
             }
             if self.explain {
-                shell.remark(format!("policy {}, {} to {}", table.version(), self.source, self.destination));
-                for (class, action, n) in tally.iter() {
-                    let asked = row.action(class);
-                    let why = if asked == action { String::new() } else { format!(" (the policy says {asked})") };
-                    shell.remark(format!("{n:>8}  {class}: {action}{why}"));
-                }
+                explain(
+                    shell,
+                    &format!("policy {}, {} to {}", table.version(), self.source, self.destination),
+                    &row,
+                    &all,
+                );
             }
-            return Ok(if said.is_some() { Outcome::Done } else { Outcome::Nothing });
+            return Ok(if dropped.is_none() { Outcome::Done } else { Outcome::Nothing });
         }
         if self.jsonl {
-            lines(&rules, input, out.as_mut())?;
+            lines(input, out.as_mut(), &mut |line| jsonl::redact_line(&rules, line))?;
         } else {
             stream(&rules, input, out.as_mut())?;
         }
@@ -172,7 +180,21 @@ pub fn policy(config: &Config) -> Policy {
     }
 }
 
-fn lines(rules: &Rules, input: &mut dyn BufRead, out: &mut dyn io::Write) -> Result<(), Trouble> {
+/// Says on standard error how many of each class got which action.
+fn explain(shell: &mut Shell<'_>, head: &str, row: &Row, tally: &Tally) {
+    shell.remark(marks::plain(head));
+    for (class, action, n) in tally.iter() {
+        let asked = row.action(class);
+        let why = if asked == action { String::new() } else { format!(" (the policy says {asked})") };
+        shell.remark(format!("{n:>8}  {class}: {action}{why}"));
+    }
+}
+
+fn lines(
+    input: &mut dyn BufRead,
+    out: &mut dyn io::Write,
+    redact: &mut dyn FnMut(&str) -> Result<String, jsonl::Error>,
+) -> Result<(), Trouble> {
     let mut input = BufReader::with_capacity(1 << 18, input);
     let mut out = io::BufWriter::with_capacity(1 << 18, out);
     for number in 1_u64.. {
@@ -192,7 +214,7 @@ fn lines(rules: &Rules, input: &mut dyn BufRead, out: &mut dyn io::Write) -> Res
         if line.trim().is_empty() {
             continue;
         }
-        let redacted = jsonl::redact_line(rules, line.trim()).map_err(|error| wrong(&error.to_string()))?;
+        let redacted = redact(line.trim()).map_err(|error| wrong(&error.to_string()))?;
         writeln!(out, "{redacted}")?;
     }
     Ok(out.flush()?)

@@ -85,6 +85,8 @@ pub const TARGETS: &[Target] = &[
     target("redaction", "text", 4 << 10, text::text),
     target("redaction", "window", 4 << 10, text::window),
     target("redaction", "line", 4 << 10, text::line),
+    target("redaction", "treated", 4 << 10, text::treated),
+    target("redaction", "table", 2 << 10, text::table),
     target("store", "log", 4 << 10, disk::log),
     target("store", "audit", 2 << 10, disk::audit),
     target("store", "blocks", 10 << 10, disk::blocks),

@@ -3,8 +3,10 @@
 use std::sync::LazyLock;
 
 use hearth_text::{
-    Counts, Policy, Raw, Rules, Span,
+    Class, Counts, Policy, Raw, Rules, Span,
     jsonl::{self, places},
+    operators::{Action, Operators, Outcome, Row, Token, TokenKey},
+    policy::{Diff, Table},
 };
 
 /// Rules that know everything, and those of who has said nothing.
@@ -86,5 +88,42 @@ pub fn line(bytes: &[u8]) {
             }
         }
         Err(why) => assert!(why.to_string().len() < 200, "a refusal quotes nothing"),
+    }
+}
+
+/// A text of which the first byte says what happens to what is found. No token comes out that was not made, and nothing is loosened.
+pub fn treated(bytes: &[u8]) {
+    let Some((first, rest)) = bytes.split_first() else { return };
+    let action = Action::ALL[usize::from(*first) % Action::ALL.len()];
+    let key = TokenKey::from_bytes([7; 32]);
+    let mut operators = Operators::with_key(key.clone(), 0);
+    let text = String::from_utf8_lossy(rest);
+    let (outcome, tally) = RULES[0].redact_under(Raw::new(text.as_ref()), &Row::of(action), &mut operators);
+    assert!(tally.iter().all(|(class, done, _)| done >= action.raised(class) || action == Action::Fpe));
+    assert!(tally.iter().all(|(class, done, _)| !class.is_secret() || done >= Action::Mask));
+    let Outcome::Said(said) = outcome else {
+        assert!(action == Action::Drop, "nothing else drops");
+        return;
+    };
+    for (at, _) in said.as_str().match_indices('<') {
+        let end = said.as_str()[at..].find('>').map_or(said.as_str().len(), |end| at + end + 1);
+        assert!(Token::named(&said.as_str()[at..end]).is_none_or(|token| key.wrote(&token)), "a planted token");
+    }
+}
+
+/// A policy that somebody wrote. What is read is total, and differs in nothing from itself.
+pub fn table(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    match Table::parse(text) {
+        Ok(table) => {
+            assert!(Diff::between(&table, &table).is_empty());
+            for source in table.sources().chain(["telepathy"]) {
+                let route = table.route(source, "here");
+                assert!(Class::ALL.iter().all(|class| table.action(route, *class).suits(*class)));
+            }
+            let loosened = Diff::between(&Table::standard(), &table);
+            assert_eq!(loosened.looser() + loosened.tighter(), loosened.changes().len());
+        }
+        Err(bad) => assert!(!bad.mistakes.is_empty() && bad.mistakes.iter().all(|mistake| mistake.line > 0)),
     }
 }

@@ -147,6 +147,15 @@ impl Row {
         Ok(())
     }
 
+    /// Of each class the stricter of two actions: for text that goes both ways.
+    #[must_use]
+    pub fn stricter(mut self, other: &Self) -> Self {
+        for (action, other) in self.0.iter_mut().zip(other.0) {
+            *action = action.stricter(other);
+        }
+        self
+    }
+
     /// What happens to spans of this class: one look-up.
     pub fn action(&self, class: Class) -> Action {
         self.0[class as usize]
@@ -212,6 +221,13 @@ mod tests {
             prop_assert_eq!(Action::Keep.stricter(a), a);
             prop_assert_eq!(Action::Drop.stricter(a), Action::Drop);
             prop_assert!(a.stricter(b) >= a && a.stricter(b) >= b);
+        }
+
+        #[test]
+        fn a_row_of_two_ways_is_as_strict_as_either(a in any_action(), b in any_action(), class in any_class()) {
+            let both = Row::of(a).stricter(&Row::of(b));
+            prop_assert_eq!(&both, &Row::of(b).stricter(&Row::of(a)));
+            prop_assert_eq!(both.action(class), a.raised(class).stricter(b.raised(class)));
         }
 
         #[test]

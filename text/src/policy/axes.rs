@@ -8,7 +8,7 @@ use crate::class::Class;
 pub const SOURCES: [&str; 13] = [
     "files",
     "notes",
-    "history",
+    "shell-history",
     "journald",
     "browser",
     "mail",

@@ -178,10 +178,10 @@ impl Diff {
             match cells.get(&(row, *class, destination.as_str())) {
                 Some(change) => {
                     let sum = if change.loosens() { &mut forecast.looser } else { &mut forecast.tighter };
-                    *sum += n;
+                    *sum = sum.saturating_add(*n);
                     forecast.rows.push((Change { source: source.clone(), ..(*change).clone() }, *n));
                 }
-                None => forecast.unchanged += n,
+                None => forecast.unchanged = forecast.unchanged.saturating_add(*n),
             }
         }
         forecast
@@ -195,12 +195,13 @@ pub struct Seen(BTreeMap<(String, Class, String), u64>);
 impl Seen {
     /// Counts `n` more.
     pub fn add(&mut self, source: &str, class: Class, destination: &str, n: u64) {
-        *self.0.entry((source.to_owned(), class, destination.to_owned())).or_insert(0) += n;
+        let count = self.0.entry((source.to_owned(), class, destination.to_owned())).or_insert(0);
+        *count = count.saturating_add(n);
     }
 
     /// Returns how many there were in all.
     pub fn total(&self) -> u64 {
-        self.0.values().sum()
+        self.0.values().fold(0, |sum, n| sum.saturating_add(*n))
     }
 }
 
@@ -311,5 +312,11 @@ mod tests {
         let rows: Vec<_> = forecast.rows.iter().map(|(c, n)| (c.source.as_str(), c.class, c.to, *n)).collect();
         assert_eq!(rows, [("files", Class::Iban, Action::Drop, 2), ("mail:work", Class::Email, Action::Vault, 5)]);
         assert_eq!(seen.total(), 15);
+        seen.add("files", Class::Iban, "fleet", u64::MAX);
+        assert_eq!(
+            (diff.forecast(&seen).tighter, seen.total()),
+            (u64::MAX, u64::MAX),
+            "counts stop, they do not turn over"
+        );
     }
 }

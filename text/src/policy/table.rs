@@ -233,7 +233,7 @@ mod tests {
             ),
             (
                 "version = 1\ndefault = 'mask'\n[[rule]]\naction = 'mask'\nsources = ['mial']",
-                "line 5: `sources`: `mial` is no source; write `files`, `notes`, `history`, `journald`, `browser`, `mail`, `chat`, `clipboard`, `git`, `feed`, `import`, `plugin` or `pipe`, one of a kind as `mail:work`, or `*`",
+                "line 5: `sources`: `mial` is no source; write `files`, `notes`, `shell-history`, `journald`, `browser`, `mail`, `chat`, `clipboard`, `git`, `feed`, `import`, `plugin` or `pipe`, one of a kind as `mail:work`, or `*`",
             ),
             (
                 "version = 1\ndefault = 'mask'\n[[rule]]\naction = 'mask'\ndestinations = ['cloud']",
