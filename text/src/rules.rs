@@ -53,6 +53,7 @@ const REACH: usize = 512;
 #[derive(Clone, Debug)]
 pub struct Rules {
     policy: Policy,
+    plain: bool,
 }
 
 impl Rules {
@@ -63,7 +64,19 @@ impl Rules {
 
     /// Rules under a policy of the owner's.
     pub fn with_policy(policy: Policy) -> Self {
-        Self { policy }
+        Self { policy, plain: false }
+    }
+
+    /// The same rules without vector instructions, as on a processor that has none: they find the same, only slower.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn plainly(self) -> Self {
+        Self { plain: true, ..self }
+    }
+
+    /// What reads a text from its beginning.
+    fn reader(&self) -> Reader {
+        Reader { scanner: Scanner::new(self.plain), ..Reader::default() }
     }
 
     /// Returns the policy in force.
@@ -78,7 +91,7 @@ impl Rules {
 
     /// As [`redact`](Self::redact), and tells where in the input something was hidden, in order, without overlap.
     pub fn redact_with_spans(&self, raw: Raw) -> (Redacted, Vec<Span>) {
-        let mut reader = Reader::default();
+        let mut reader = self.reader();
         let mut spans = Vec::new();
         while reader.read(&self.policy, raw.text(), true, &mut spans) {}
         if spans.is_empty() {
@@ -91,7 +104,7 @@ impl Rules {
 
     /// Starts a text that comes in pieces.
     pub fn stream(&self) -> Stream<'_> {
-        Stream { rules: self, held: String::new(), reader: Reader::default(), said: 0 }
+        Stream { rules: self, held: String::new(), reader: self.reader(), said: 0 }
     }
 }
 

@@ -7,6 +7,7 @@
 use hearth_simd::{
     as_this_processor_can,
     classes::{BLOCK, Classes, DEPTH, classes},
+    plain,
 };
 
 use crate::class::{Class, Span};
@@ -24,15 +25,22 @@ const CENTRE: usize = 32;
 #[derive(Default)]
 pub(crate) struct Scanner {
     masks: Vec<Classes>,
+    /// Whether the plain twin of the vector stage is used.
+    plain: bool,
 }
 
 impl Scanner {
+    pub(crate) fn new(plain: bool) -> Self {
+        Self { masks: Vec::new(), plain }
+    }
+
     /// Finds what the policy hides. Signs are looked for in `text[from..to]`; what they begin may be read beyond.
     pub(crate) fn find(&mut self, text: &[u8], from: usize, to: usize, policy: &Policy, found: &mut Vec<Span>) {
         // The block before the first one says what stands before it; where there is none, more is looked at.
         let lead = if from < BLOCK { 0 } else { BLOCK };
         let start = from.saturating_sub(BLOCK);
-        classes(&text[start..text.len().min(to + BLOCK)], &WORDS.signs, &mut self.masks);
+        let stage = if self.plain { plain::classes } else { classes };
+        stage(&text[start..text.len().min(to + BLOCK)], &WORDS.signs, &mut self.masks);
         let mut scan = Scan {
             text,
             policy,

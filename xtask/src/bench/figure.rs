@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 pub(super) struct Figure {
     /// What, with how much of it.
     pub(super) what: String,
-    /// The largest measurement that meets the goal, where there is one.
+    /// The largest measurement that meets the goal, where there is one; the smallest, if more is better.
     pub(super) goal: Option<f64>,
+    pub(super) more_is_better: bool,
     pub(super) measured: f64,
     pub(super) unit: &'static str,
     /// What else is worth knowing, in a few words.
@@ -18,7 +19,7 @@ pub(super) struct Figure {
 impl Figure {
     /// A figure without a goal.
     pub(super) fn new(what: impl Into<String>, measured: f64, unit: &'static str) -> Self {
-        Self { what: what.into(), goal: None, measured, unit, note: String::new() }
+        Self { what: what.into(), goal: None, more_is_better: false, measured, unit, note: String::new() }
     }
 
     /// The same with the largest measurement that is good enough.
@@ -26,12 +27,17 @@ impl Figure {
         Self { goal: Some(goal), ..self }
     }
 
+    /// The same with the smallest measurement that is good enough.
+    pub(super) fn at_least(self, goal: f64) -> Self {
+        Self { goal: Some(goal), more_is_better: true, ..self }
+    }
+
     pub(super) fn noting(self, note: impl Into<String>) -> Self {
         Self { note: note.into(), ..self }
     }
 
     fn met(&self) -> Option<bool> {
-        self.goal.map(|goal| self.measured <= goal)
+        self.goal.map(|goal| if self.more_is_better { self.measured >= goal } else { self.measured <= goal })
     }
 
     fn row(&self, bench: &str) -> [String; 5] {

@@ -43,12 +43,91 @@ pub(super) fn measure(site: &Site<'_>, from: &[PathBuf]) -> Measured {
         let note = format!("{megabytes:.1} MB in {:.2} s, median of {RUNS}", seconds.median());
         figures.push(Figure::new(what, megabytes / seconds.median(), "MB/s").noting(note));
     }
+    figures.extend(engine(site, &place, &plain)?);
     match judge(site, &product) {
         Ok(judged) => figures.extend(judged),
         Err(Halt::Absent(sentence)) => println!("what is found: {sentence}"),
         Err(broken) => return Err(broken),
     }
     Ok(figures)
+}
+
+/// The engine by itself, on the text as it is and with a labelled row planted every 25 kB: processor time of one thread.
+fn engine(site: &Site<'_>, place: &Path, plain: &str) -> Measured {
+    let clean = place.join("clean");
+    write(&clean, plain)?;
+    let mut files = vec![clean];
+    match site.shared("redaction-dev") {
+        Ok(corpus) => {
+            let rows = rows(&corpus.join("corpus.jsonl"))?;
+            let (planted, dense) = (place.join("planted"), place.join("dense"));
+            write(&planted, &plant(plain, &rows))?;
+            write(&dense, &rows.join("\n"))?;
+            files.extend([planted, dense]);
+        }
+        Err(Halt::Absent(sentence)) => println!("planted text: {sentence}"),
+        Err(broken) => return Err(broken),
+    }
+    let mut figures = Vec::new();
+    for (way, goals) in [("", [500.0, 400.0, 20.0]), ("--plain", [150.0, 150.0, 20.0])] {
+        let mut cargo = site.tree.cargo();
+        cargo.args([
+            "run",
+            "--quiet",
+            "--release",
+            "--package",
+            "hearth-text",
+            "--example",
+            "redact_speed",
+            "--",
+            "--json",
+        ]);
+        cargo.args((!way.is_empty()).then_some(way)).arg("5").args(&files);
+        let said = Child::start("the bench of the engine", cargo)?.finish(site.interrupts, |_| ())?;
+        let kinds = ["as it is", "with rows planted", "of labelled rows alone"];
+        for ((line, kind), goal) in said.lines().zip(kinds).zip(goals) {
+            let report: Value = serde_json::from_str(line)
+                .map_err(|error| format!("the bench of the engine speaks no JSON: {error}"))?;
+            let of = |key: &str| report[key].as_f64().ok_or_else(|| format!("the bench of the engine says no `{key}`"));
+            let without = if way.is_empty() { "" } else { ", without vector instructions" };
+            let note = format!("{:.1} MB, median of 5; 4 KiB: p99 {:.0} us", of("megabytes")?, of("record_p99_us")?);
+            figures.push(
+                Figure::new(format!("engine on text {kind}{without}"), of("rate")?, "MB/s").at_least(goal).noting(note),
+            );
+            if kind == kinds[0] && way.is_empty() {
+                figures.push(Figure::new("tables of the engine are made", of("start_ms")?, "ms").at_most(100.0));
+            }
+        }
+    }
+    Ok(figures)
+}
+
+/// The texts of the labelled rows.
+fn rows(corpus: &Path) -> Result<Vec<String>, String> {
+    let text = std::fs::read_to_string(corpus).map_err(|error| format!("cannot read {}: {error}", corpus.display()))?;
+    let rows =
+        text.lines().filter_map(|line| Some(serde_json::from_str::<Value>(line).ok()?["text"].as_str()?.to_owned()));
+    Ok(rows.collect())
+}
+
+/// The text with one row after another put in behind a line every 25 kB.
+fn plant(text: &str, rows: &[String]) -> String {
+    const EVERY: usize = 25_000;
+    let mut planted = String::new();
+    let mut rows = rows.iter().cycle();
+    let mut since = 0;
+    for line in text.split_inclusive('\n') {
+        planted.push_str(line);
+        since += line.len();
+        if since >= EVERY
+            && let Some(row) = rows.next()
+        {
+            planted.push_str(row);
+            planted.push('\n');
+            since = 0;
+        }
+    }
+    planted
 }
 
 /// Seconds of each run.
@@ -113,6 +192,9 @@ mod tests {
         let figures_of_all = figures(&report).expect("all is there");
         assert_eq!(figures_of_all.len(), 6);
         assert_eq!(figures_of_all[1].note, "59 spans, precision 1.00");
+        assert_eq!(plant("a\n", &[]), "a\n");
+        let planted = plant(&"line\n".repeat(12_000), &[String::from("one"), String::from("two")]);
+        assert_eq!((planted.matches("one\n").count(), planted.matches("two\n").count()), (1, 1));
         report["classes"]["email"]["precision"] = Value::Null;
         assert!(figures(&report).is_none(), "a class that was not judged is no figure");
     }
