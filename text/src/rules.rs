@@ -141,7 +141,7 @@ impl Stream<'_> {
         let mut out = Writer::default();
         let mut spans = Vec::new();
         while self.reader.read(&self.rules.policy, &self.held, ended, &mut spans) {}
-        out.write(&self.held, self.said, self.reader.at, &spans);
+        out.write(&self.held, self.said.max(self.reader.closed), self.reader.at, &spans);
         self.said = self.reader.at;
         // Keep what the next window may look back on.
         let mut keep = self.reader.at.saturating_sub(BEHIND);
@@ -153,6 +153,7 @@ impl Stream<'_> {
             self.held.zeroize();
             self.held = rest;
             self.reader.at -= keep;
+            self.reader.closed = self.reader.closed.saturating_sub(keep);
             self.said -= keep;
         }
         Redacted::new(out.text, out.counts)
@@ -178,6 +179,8 @@ struct Reader {
     at: usize,
     /// What was hidden last goes on beyond what was read.
     open: Option<Class>,
+    /// Up to here lies the rest of what an earlier piece's mark stands for: nothing of it is said.
+    closed: usize,
     scanner: Scanner,
 }
 
@@ -250,8 +253,10 @@ impl Reader {
         if n < bytes.len() || last {
             self.open = None;
         }
-        if let Some(span) = spans.last_mut() {
-            span.end = span.end.max(self.at);
+        match spans.last_mut() {
+            Some(span) => span.end = span.end.max(self.at),
+            // Its mark was given with an earlier piece.
+            None => self.closed = self.at,
         }
         true
     }

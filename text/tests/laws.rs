@@ -67,6 +67,24 @@ fn a_stream_says_what_the_whole_says_at_every_split() {
     }
 }
 
+#[test]
+fn a_secret_longer_than_what_is_read_ahead_is_hidden_however_it_comes() {
+    let rules = Rules::standard();
+    let (word, line) = ("QUJDREVGR0hJSktM".repeat(6000), format!("{}\n", "QUJDREVGR0hJSktM".repeat(4)).repeat(2000));
+    for head in ["-----BEGIN PRIVATE KEY-----\n", "password=", "Authorization: Bearer "] {
+        for body in [&word, &line].into_iter().take(if head.starts_with('-') { 2 } else { 1 }) {
+            let text = format!("hello\n{head}{body}\nend of it, and milk\n");
+            let expected = whole(&rules, &text);
+            for size in [1_000, 4_096, 16_384, 40_000] {
+                let pieces = text.as_bytes().chunks(size).map(|piece| String::from_utf8_lossy(piece).into_owned());
+                let said = streamed(&rules, pieces);
+                assert!(!said.0.contains("QUJDREVG"), "{head:?} in pieces of {size} lets something through");
+                assert_eq!(said, expected, "{head:?} in pieces of {size}");
+            }
+        }
+    }
+}
+
 /// Filler that holds nothing to hide, of about `n` bytes.
 fn filler(n: usize, line: usize) -> String {
     let mut text = String::new();
