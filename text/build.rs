@@ -113,6 +113,13 @@ fn tables(folder: &Path) -> Result<String, Vec<String>> {
         if row.start.len() < 2 || row.start.len() + row.least < 12 {
             wrong.push(format!("{}: a token has a beginning of two characters or more, and twelve in all", row.id));
         }
+        let in_run = |byte: u8| Alphabet::Wide.has(byte) || matches!(byte, b'$' | b':');
+        if !row.start.bytes().take(12).all(in_run) {
+            wrong.push(format!(
+                "{}: the first twelve characters are letters, digits and $ % + - . / : = _ ~, or nobody looks",
+                row.id
+            ));
+        }
         examine(&row.id, &row.r#true, &row.r#false, &mut names, &mut wrong, |text| {
             (0..text.len()).find_map(|at| token.find(text, at))
         });

@@ -12,6 +12,7 @@ pub mod commands;
 pub mod config;
 pub mod egress;
 pub mod fleet;
+pub mod locale;
 pub mod machine;
 pub mod node;
 pub mod os;

@@ -18,7 +18,7 @@ use hearth_core::{
     status::{Capture, Counters},
 };
 use hearth_search::{Model, model::Digests};
-use hearth_text::{Policy, Raw, Rules};
+use hearth_text::{Raw, Rules};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -30,7 +30,7 @@ use crate::{
     capture::{self, Files, Found, Limits, Options, Source, Watching, display_name},
     cli::{Agent, Daemon, Feature, FormatLine, Identity, Proposed, Running, Sample},
     commands::bench::Bench,
-    config::{Backend, Config, IpPolicy},
+    config::{Backend, Config},
     egress::EgressGate,
     fleet::{
         self, Doing, FleetConfig, Standing, broker,
@@ -633,15 +633,6 @@ fn library(config: &Config) -> Option<&Path> {
     }
 }
 
-fn policy(config: &Config) -> Policy {
-    Policy {
-        personal: config.redaction.personal,
-        public_ip: config.redaction.ip != IpPolicy::None,
-        every_ip: config.redaction.ip == IpPolicy::Every,
-        packs: config.redaction.packs,
-    }
-}
-
 fn limits(config: &Config) -> Limits {
     Limits { bytes: config.capture.max_file_size.get(), time: config.capture.read_timeout.duration() }
 }
@@ -680,7 +671,7 @@ fn settings(config: &Config) -> Result<Settings, Failure> {
             rescan_every: config.capture.scan_every.duration(),
             ..Watching::default()
         },
-        policy: policy(config),
+        policy: crate::commands::redact::policy(config),
         onnxruntime: library(config).map(Path::to_path_buf),
         embed_threads: config.embed.threads.map_or(defaults.embed_threads, crate::config::Threads::get),
         model: config.embed.model.is_some().then(|| model(config)).transpose()?,
@@ -691,7 +682,7 @@ fn settings(config: &Config) -> Result<Settings, Failure> {
 /// What capturing these folders would take and hide, from a quick look.
 fn sample(folders: &[PathBuf], config: &Config) -> Sample {
     let begun = Instant::now();
-    let (rules, limits) = (Rules::with_policy(policy(config)), limits(config));
+    let (rules, limits) = (Rules::with_policy(crate::commands::redact::policy(config)), limits(config));
     let source = Files::new(folders, &Options::default());
     let redact = |name: &[u8]| rules.redact(Raw::new(display_name(name))).as_str().to_owned();
     let (mut sample, mut hidden) = (Sample::default(), BTreeMap::<String, u64>::new());

@@ -10,8 +10,15 @@ use crate::values::Look;
 /// No private key is longer.
 pub(crate) const KEY_MAX: usize = 24 << 10;
 
+/// Lines of armour: where they begin and end, and whether a key stands between them.
+pub(crate) struct Armour {
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+    pub(crate) holds_key: bool,
+}
+
 /// A private key in armour, at its `BEGIN`: from the dashes to the end line, or to where its lines stop.
-pub(crate) fn find_armour(text: &[u8], begin: usize) -> Option<(usize, usize)> {
+pub(crate) fn find_armour(text: &[u8], begin: usize) -> Option<Armour> {
     let label = &text[begin..text.len().min(begin + 80)];
     let close = memchr::memmem::find(&label[5..], b"-----")
         .or_else(|| memchr::memmem::find(&label[5..], b" ----"))
@@ -32,9 +39,9 @@ pub(crate) fn find_armour(text: &[u8], begin: usize) -> Option<(usize, usize)> {
             memchr::memmem::find(&text[after..text.len().min(after + 80)], b"----").map_or(after, |i| after + i);
         let end = close + text[close..].iter().take(5).take_while(|b| **b == b'-').count();
         // Programs name the first line and the last with no key between them.
-        return holds_key(&text[body..body + (after - 8 - body)]).then_some((start, end));
+        return Some(Armour { start, end, holds_key: holds_key(&text[body..after - 8]) });
     }
-    Some((start, loose_end(text, body, reach)))
+    Some(Armour { start, end: loose_end(text, body, reach), holds_key: true })
 }
 
 /// Tells whether there is a stretch of base64 in a key's body.
@@ -80,20 +87,56 @@ pub(crate) fn find_putty(text: &[u8], at: usize) -> usize {
     memchr::memchr(b'\n', &text[at + mac..reach]).map_or(reach, |i| at + mac + i)
 }
 
-/// A password hash as `crypt` and its heirs write it, at its dollar or brace, and where it ends.
-pub(crate) fn find_hash(text: &[u8], at: usize) -> Option<usize> {
-    let rest = &text[at..text.len().min(at + 4096)];
-    let n = rest
-        .iter()
-        .take_while(|b| {
-            b.is_ascii_alphanumeric()
-                || matches!(
-                    b,
-                    b'$' | b'.' | b'/' | b'+' | b'=' | b',' | b'-' | b'_' | b'*' | b'@' | b'{' | b'}' | b':' | b'#'
-                )
-        })
-        .count();
-    let mut found = &rest[..n];
+/// What was read of stored passwords, so that a run of their characters is read once.
+#[derive(Default)]
+pub(crate) struct Hashes {
+    /// Where the last one that was found ends.
+    pub(crate) to: usize,
+    /// The run that was read last.
+    run: (usize, usize),
+    /// No part that begins in this stretch is as long as a sum.
+    short: (usize, usize),
+}
+
+impl Hashes {
+    /// Where the run ends that goes on at `at`.
+    fn run(&mut self, text: &[u8], at: usize) -> usize {
+        if at < self.run.0 || at >= self.run.1 {
+            let inside = |b: &&u8| b.is_ascii_alphanumeric() || b"$./+=,-_*@{}:#".contains(b);
+            self.run = (at, at + text[at..].iter().take_while(inside).count());
+        }
+        self.run.1.min(at + 4096)
+    }
+
+    /// Tells whether one of the parts of `text[from..to]` is as long as a sum.
+    fn holds_sum(&mut self, text: &[u8], from: usize, to: usize) -> bool {
+        let begin = if (self.short.0..self.short.1).contains(&from) { self.short.1.min(to) } else { from };
+        let mut at = begin;
+        while at < to {
+            let n = text[at..to].iter().take(SUM_MIN).take_while(|b| !matches!(b, b'$' | b'#')).count();
+            if n == SUM_MIN {
+                return true;
+            }
+            // What the end of the stretch cut off may be longer than was seen.
+            if at + n == to {
+                break;
+            }
+            at += n + 1;
+        }
+        self.short = (if begin == from { from } else { self.short.0 }, at);
+        false
+    }
+}
+
+/// A stored password's sum is at least this long.
+const SUM_MIN: usize = 20;
+
+/// A password hash as `crypt` and its heirs write it, at its dollar or brace, and where it ends; its way has a name of `n` characters.
+pub(crate) fn find_hash(text: &[u8], at: usize, n: usize, hashes: &mut Hashes) -> Option<usize> {
+    if text[at] == b'$' && !is_way(&text[at + 1..at + 1 + n]) {
+        return None;
+    }
+    let mut found = &text[at..hashes.run(text, at)];
     if found.starts_with(b"$") {
         // `/etc/shadow` goes on after a colon; a ticket of Kerberos does not end there.
         if !found.starts_with(b"$krb5")
@@ -104,39 +147,13 @@ pub(crate) fn find_hash(text: &[u8], at: usize) -> Option<usize> {
         let name_end = memchr::memchr(b'$', &found[1..])? + 1;
         let name = &found[1..name_end];
         let body = &found[name_end + 1..];
-        let known = matches!(
-            name,
-            b"1" | b"2"
-                | b"2a"
-                | b"2b"
-                | b"2x"
-                | b"2y"
-                | b"3"
-                | b"5"
-                | b"6"
-                | b"7"
-                | b"8"
-                | b"9"
-                | b"y"
-                | b"gy"
-                | b"md5"
-                | b"sha1"
-                | b"apr1"
-                | b"P"
-                | b"H"
-                | b"S"
-        ) || name.starts_with(b"argon2")
-            || name.starts_with(b"pbkdf2")
-            || name.starts_with(b"scrypt")
-            || name.starts_with(b"bcrypt")
-            || name.starts_with(b"krb5")
-            || name.starts_with(b"NETNTLM")
-            || matches!(name, b"DCC2" | b"ml" | b"s0");
-        // What is longest is the sum. Juniper's hidden passwords are as short as passwords are.
-        let longest =
-            body[..body.len().min(512)].split(|b| matches!(b, b'$' | b'#')).map(<[u8]>::len).max().unwrap_or(0);
-        let least = if name == b"9" && longest == body.len() { 10 } else { 20 };
-        return (known && longest >= least).then_some(at + found.len());
+        // Juniper's hidden passwords are as short as passwords are.
+        if name == b"9" && body.len() <= 512 && body.len() >= 10 && memchr::memchr2(b'$', b'#', body).is_none() {
+            return Some(at + found.len());
+        }
+        let from = at + name_end + 1;
+        let long = hashes.holds_sum(text, from, from + body.len().min(512));
+        return (is_way(name) && long).then_some(at + found.len());
     }
     let close = memchr::memchr(b'}', found)?;
     let body = &found[close + 1..];
@@ -157,7 +174,34 @@ pub(crate) fn find_hash(text: &[u8], at: usize) -> Option<usize> {
                 | b"SCRYPT"
                 | b"ARGON2"
         );
-    (known && body.len() >= 12).then_some(at + n)
+    (known && body.len() >= 12).then_some(at + found.len())
+}
+
+/// Tells whether it is the name of a way to store passwords, between dollars.
+fn is_way(name: &[u8]) -> bool {
+    matches!(
+        name,
+        b"1" | b"2"
+            | b"2a"
+            | b"2b"
+            | b"2x"
+            | b"2y"
+            | b"3"
+            | b"5"
+            | b"6"
+            | b"7"
+            | b"8"
+            | b"9"
+            | b"y"
+            | b"gy"
+            | b"md5"
+            | b"sha1"
+            | b"apr1"
+            | b"P"
+            | b"H"
+            | b"S"
+    ) || [&b"argon2"[..], b"pbkdf2", b"scrypt", b"bcrypt", b"krb5", b"NETNTLM"].iter().any(|way| name.starts_with(way))
+        || matches!(name, b"DCC2" | b"ml" | b"s0")
 }
 
 /// What such a name begins with, and the empty half of a sum of Windows.

@@ -69,6 +69,14 @@ classes! {
     Mac "mac",
     /// A date of birth.
     Dob "dob",
+    /// Somebody's name or account.
+    Person "person",
+    /// Where somebody lives or gets mail.
+    Address "address",
+    /// A company, an office, a club.
+    Organization "organization",
+    /// A town, a country, a place with a name.
+    Location "location",
     /// A mobile device number.
     Imei "imei",
     /// A place on the map as coordinates.

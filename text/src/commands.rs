@@ -271,6 +271,7 @@ fn unquoted(text: &[u8], start: usize, end: usize) -> (usize, usize) {
 }
 
 /// Reads the command whose name stands at `at`, hides the secrets it is given, and returns how far it read.
+/// Where commands crowd, as no line of a shell has them, the caller hands only the text that may be read.
 pub(crate) fn find(text: &[u8], at: usize, which: usize, hide: &mut dyn FnMut(usize, usize, Class)) -> usize {
     let (name, takings) = COMMANDS[which];
     let after = at + name.len();
@@ -489,18 +490,21 @@ fn login(text: &[u8], start: usize, end: usize) -> Option<(usize, usize)> {
 pub(crate) fn find_login(text: &[u8], at: usize, hide: &mut dyn FnMut(usize, usize, Class)) {
     const USERS: [&[u8]; 6] = [b"-u", b"-U", b"-l", b"-D", b"--user", b"--username"];
     let reach = text.len().min(at + 320);
-    let mut list = words(text, at, reach);
-    let (Some(flag), Some((start, end))) = (list.next(), list.next()) else { return };
     let lead = &text[at.saturating_sub(96)..at];
     let line = &lead[memchr::memrchr(b'\n', lead).map_or(0, |i| i + 1)..];
     let mut before = line.rsplit(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
     let named = before.next().is_some_and(|user| user[0] != b'-') && before.next().is_some_and(|w| USERS.contains(&w));
+    if !named {
+        return;
+    }
+    let mut list = words(text, at, reach);
+    let (Some(flag), Some((start, end))) = (list.next(), list.next()) else { return };
     let value = &text[start..end];
     let port = value.iter().all(|b| b.is_ascii_digit() || matches!(b, b':' | b'.' | b'/'));
     // These ask when the flag stands alone.
     let asks = [&b"mysql"[..], b"mariadb", b"mycli"].iter().any(|word| memchr::memmem::find(line, word).is_some());
     let spoken = matches!(value[0], b'-' | b'[' | b'(');
-    if named && !asks && !spoken && flag.1 - flag.0 <= 3 && value.len() >= 3 && !port && !is_stand_in(value) {
+    if !asks && !spoken && flag.1 - flag.0 <= 3 && value.len() >= 3 && !port && !is_stand_in(value) {
         hide(start, end, Class::Password);
     }
 }

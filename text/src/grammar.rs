@@ -33,6 +33,8 @@ pub(crate) enum Alphabet {
 }
 
 impl Alphabet {
+    const COUNT: usize = Self::Wide as usize + 1;
+
     pub(crate) const fn has(self, byte: u8) -> bool {
         match self {
             Self::Digits => byte.is_ascii_digit(),
@@ -58,6 +60,32 @@ impl Alphabet {
     /// How many of its characters stand before `to`, at most `most`.
     fn run_back(self, text: &[u8], to: usize, most: usize) -> usize {
         text[..to].iter().rev().take(most).take_while(|byte| self.has(**byte)).count()
+    }
+}
+
+/// Where runs of characters end that were read before: a long one is read once, however many beginnings stand in it.
+#[derive(Default)]
+pub(crate) struct Runs {
+    ends: [(usize, usize); Alphabet::COUNT],
+    /// The run that was judged last, by its end, and how often.
+    judged: (usize, u32),
+}
+
+impl Runs {
+    /// As [`Alphabet::run`], in one text from left to right.
+    pub(crate) fn run(&mut self, alphabet: Alphabet, text: &[u8], from: usize, most: usize) -> usize {
+        let (begin, end) = &mut self.ends[alphabet as usize];
+        if from < *begin || from >= *end {
+            (*begin, *end) = (from, from + alphabet.run(text, from, usize::MAX));
+        }
+        (*end - from).min(most)
+    }
+
+    /// How much of the next token may be judged in the run of this alphabet: less, once many have begun in it.
+    fn judge(&mut self, alphabet: Alphabet) -> usize {
+        let (_, end) = self.ends[alphabet as usize];
+        self.judged = if self.judged.0 == end { (end, self.judged.1 + 1) } else { (end, 0) };
+        if self.judged.1 < CROWD { JUDGED } else { JUDGED_IN_CROWD }
     }
 }
 
@@ -89,6 +117,13 @@ pub(crate) struct Infix {
 
 /// No token is longer; what is longer is cut by the caller's blob rule.
 pub(crate) const LONGEST: usize = 4096;
+/// So much of a token is judged.
+const JUDGED: usize = 256;
+/// So many tokens of one run are judged by that much; the others by less.
+const CROWD: u32 = 6;
+const JUDGED_IN_CROWD: usize = 48;
+/// So many dots and dashes behind a token are told apart from it.
+const TRAILING: usize = 64;
 
 /// Tells whether a token may begin here: not inside another word, though an escape such as `\n` may stand before it.
 pub(crate) fn begins_here(text: &[u8], at: usize) -> bool {
@@ -100,37 +135,51 @@ pub(crate) fn begins_here(text: &[u8], at: usize) -> bool {
         || at >= 3 && text[at - 3] == b'%' && text[at - 2].is_ascii_hexdigit() && before.is_ascii_hexdigit()
 }
 
-/// Tells whether a token's body is the one of a manual: letters repeated, or the word `EXAMPLE`.
-fn is_sample(body: &[u8], look: &Look) -> bool {
+/// Tells whether a token's body is the one of a manual: letters repeated, the word `EXAMPLE`, or words where the shape is open.
+fn is_sample(body: &[u8], look: &Look, open: bool) -> bool {
     let has = |needle: &[u8]| memchr::memmem::find(body, needle).is_some();
     look.run >= 8 && look.run * 3 > look.len
         || has(b"EXAMPLE")
         || has(b"XXXXX")
         || has(b"xxxxx")
         || has(b"your_")
-        || is_wordy(body)
+        || open && is_wordy(body)
         || (look.len < 24 && is_stand_in(body))
 }
 
 impl Token {
     /// Matches the token whose beginning stands at `at`, and returns where it ends.
+    #[allow(dead_code, reason = "the build script holds the rows against their examples with it")]
     pub(crate) fn find(&self, text: &[u8], at: usize) -> Option<usize> {
+        self.find_with(text, at, &mut Runs::default())
+    }
+
+    /// As [`find`](Self::find), with the runs that were read before.
+    pub(crate) fn find_with(&self, text: &[u8], at: usize, runs: &mut Runs) -> Option<usize> {
         let body = at + self.start.len();
         if text.get(at..body)? != self.start.as_bytes() || !begins_here(text, at) {
             return None;
         }
-        let mut n = self.alphabet.run(text, body, LONGEST);
+        let mut n = runs.run(self.alphabet, text, body, LONGEST);
+        if n < self.least || n > self.most.saturating_add(TRAILING) {
+            return None;
+        }
         while n > self.least && matches!(text[body + n - 1], b'.' | b'-') {
             n -= 1;
         }
         if n < self.least || n > self.most {
             return None;
         }
-        let found = &text[body..body + n];
+        let found = &text[body..body + n.min(runs.judge(self.alphabet))];
+        if self.digit && !found.iter().any(u8::is_ascii_digit) {
+            return None;
+        }
         let look = Look::of(found);
+        // Where the issuer fixes the length or the letters are capitals, chance may well look like words; in few letters it may always.
+        let open = self.most >= LONGEST && self.alphabet != Alphabet::Upper && n >= 16;
         let short = self.start.len() <= 3;
         let least_digits = usize::from(self.digit) + usize::from(self.digit && short);
-        if look.digits < least_digits || look.distinct < 5.min(self.least) || is_sample(found, &look) {
+        if look.digits < least_digits || look.distinct < 5.min(self.least) || is_sample(found, &look, open) {
             return None;
         }
         // A short beginning is only a beginning if chance, not a word or a longer number, follows it.
@@ -149,22 +198,25 @@ impl Token {
 
 impl Infix {
     /// Matches the shape whose mark stands at `at`: where it begins and ends.
+    #[allow(dead_code, reason = "the build script holds the rows against their examples with it")]
     pub(crate) fn find(&self, text: &[u8], at: usize) -> Option<(usize, usize)> {
+        self.find_with(text, at, &mut Runs::default())
+    }
+
+    /// As [`find`](Self::find), with the runs that were read before.
+    pub(crate) fn find_with(&self, text: &[u8], at: usize, runs: &mut Runs) -> Option<(usize, usize)> {
         let after = at + self.mark.len();
         if text.get(at..after)? != self.mark.as_bytes() {
             return None;
         }
         let left = self.left.run_back(text, at, self.most_left);
-        let right = self.right.run(text, after, self.most_right.min(LONGEST));
+        let right = runs.run(self.right, text, after, self.most_right.min(LONGEST));
         let (start, end) = (at - left, after + right);
-        let look = Look::of(&text[start..end]);
+        if left < self.least_left || right < self.least_right {
+            return None;
+        }
+        let look = Look::of(&text[start..end.min(start + runs.judge(self.right) + self.mark.len())]);
         let ends = !text.get(end).is_some_and(u8::is_ascii_alphanumeric);
-        (left >= self.least_left
-            && right >= self.least_right
-            && begins_here(text, start)
-            && ends
-            && look.digits >= 1
-            && look.distinct > 8)
-            .then_some((start, end))
+        (begins_here(text, start) && ends && look.digits >= 1 && look.distinct > 8).then_some((start, end))
     }
 }

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Class, Raw, Rules, Span,
+    Class, Counts, Raw, Rules, Span,
     operators::{Operators, Outcome, Row, Tally},
 };
 
@@ -61,11 +61,20 @@ pub fn places(text: &str, spans: &[Span]) -> Vec<Place> {
 /// # Errors
 /// If the line is not a record.
 pub fn redact_line(rules: &Rules, line: &str) -> Result<String, Error> {
+    Ok(redact_and_count(rules, line)?.0)
+}
+
+/// As [`redact_line`], and says how much of each class was hidden.
+///
+/// # Errors
+/// If the line is not a record.
+pub fn redact_and_count(rules: &Rules, line: &str) -> Result<(String, Counts), Error> {
     let text = record(line)?;
     // Offsets are counted on a copy, since redaction consumes the text; the copy is raw too and is wiped.
     let copy = Raw::new(text.as_str());
     let (redacted, spans) = rules.redact_with_spans(Raw::new(text));
-    Ok(answer(Some(redacted.as_str()), places(copy.text(), &spans), None))
+    let answer = answer(Some(redacted.as_str()), places(copy.text(), &spans), None);
+    Ok((answer, redacted.into_parts().1))
 }
 
 /// As [`redact_line`], with each finding treated as `row` says. Of a record that is dropped, `text` is null and `dropped` says why.

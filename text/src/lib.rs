@@ -64,9 +64,11 @@
 #![forbid(unsafe_code)]
 
 mod blocks;
+mod carriers;
 mod checks;
 mod class;
 mod commands;
+pub mod dictionary;
 mod grammar;
 pub mod jsonl;
 mod links;
@@ -83,5 +85,6 @@ mod values;
 mod words;
 
 pub use class::{Class, Counts, Span};
+pub use packs::{NoPack, Packs};
 pub use rules::{Policy, Rules, Stream};
 pub use words::{Raw, Redacted};

@@ -8,13 +8,19 @@ use crate::class::Class;
 use crate::values::{Look, is_stand_in};
 
 /// A URL at its `://`: hides the password in `user:password@host`, or a token that stands alone before the `@`.
-pub(crate) fn find_userinfo(text: &[u8], at: usize, hide: &mut dyn FnMut(usize, usize, Class)) {
+/// `run` is where the link that was read last began and ended, so that one is read once.
+pub(crate) fn find_userinfo(
+    text: &[u8],
+    at: usize,
+    run: &mut (usize, usize),
+    hide: &mut dyn FnMut(usize, usize, Class),
+) {
     let start = at + 3;
-    let n = text[start..]
-        .iter()
-        .take(1024)
-        .take_while(|b| !b.is_ascii_whitespace() && !matches!(b, b'"' | b'\'' | b'<' | b'`' | b'|' | b'\\'))
-        .count();
+    if start < run.0 || start >= run.1 {
+        let inside = |b: &&u8| !b.is_ascii_whitespace() && !b"\"'<`|\\".contains(b);
+        *run = (start, start + text[start..].iter().take_while(inside).count());
+    }
+    let n = (run.1 - start).min(1024);
     let whole = &text[start..start + n];
     // The authority ends at the first slash that has no `@` close behind it: passwords may hold slashes only in bad links.
     let slash = memchr::memchr3(b'/', b'?', b'#', whole).unwrap_or(n);

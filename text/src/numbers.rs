@@ -180,23 +180,62 @@ const LEAD: usize = 48;
 
 /// Tells whether one of these words, in lower case, stands shortly before `at`, as a word of its own.
 pub(crate) fn context(text: &[u8], at: usize, words: &[&str]) -> bool {
-    let mut lead = [0; LEAD];
-    let from = at.saturating_sub(LEAD);
-    let lead = &mut lead[..at - from];
-    lead.copy_from_slice(&text[from..at]);
-    lead.make_ascii_lowercase();
-    let bit = |byte: u8| 1_u64 << (byte & 63);
-    let firsts = words.iter().fold(0, |firsts, word| firsts | bit(word.as_bytes()[0]));
-    (0..lead.len()).any(|i| {
-        firsts & bit(lead[i]) != 0
-            && (i == 0 || !lead[i - 1].is_ascii_alphabetic())
-            && words.iter().any(|word| {
-                let rest = &lead[i..];
+    Lead::of(text, at).says(words)
+}
+
+/// What stands shortly before a number, in lower case.
+pub(crate) struct Lead {
+    bytes: [u8; LEAD],
+    len: usize,
+    /// Where a word may begin, and the letters that stand there.
+    starts: u64,
+    firsts: u64,
+}
+
+impl Lead {
+    pub(crate) fn of(text: &[u8], at: usize) -> Self {
+        let mut bytes = [0; LEAD];
+        let from = at.saturating_sub(LEAD);
+        let len = at - from;
+        bytes[..len].copy_from_slice(&text[from..at]);
+        bytes.make_ascii_lowercase();
+        let (mut letters, mut others) = (0_u64, 0_u64);
+        for (i, byte) in bytes.iter().enumerate() {
+            letters |= u64::from(byte.is_ascii_lowercase()) << i;
+            others |= u64::from(*byte >= 0x80) << i;
+        }
+        let starts = (letters | others) & !(letters << 1) & ((1 << len) - 1);
+        let (mut rest, mut firsts) = (starts, 0);
+        while rest != 0 {
+            firsts |= Self::bit(bytes[rest.trailing_zeros() as usize]);
+            rest &= rest - 1;
+        }
+        Self { bytes, len, starts, firsts }
+    }
+
+    fn bit(byte: u8) -> u64 {
+        1 << (byte & 63)
+    }
+
+    /// Tells whether one of these words, in lower case, stands there as a word of its own.
+    pub(crate) fn says(&self, words: &[&str]) -> bool {
+        let lead = &self.bytes[..self.len];
+        let firsts = words.iter().fold(0, |firsts, word| firsts | Self::bit(word.as_bytes()[0]));
+        let mut starts = if firsts & self.firsts == 0 { 0 } else { self.starts };
+        while starts != 0 {
+            let rest = &lead[starts.trailing_zeros() as usize..];
+            starts &= starts - 1;
+            let begins = |word: &&str| {
                 word.as_bytes()[0] == rest[0]
                     && rest.starts_with(word.as_bytes())
                     && !rest.get(word.len()).is_some_and(|b| b.is_ascii_lowercase() && *b != b's')
-            })
-    })
+            };
+            if firsts & Self::bit(rest[0]) != 0 && words.iter().any(begins) {
+                return true;
+            }
+        }
+        false
+    }
 }
 
 const SSN_WORDS: &[&str] =
@@ -283,11 +322,13 @@ pub(crate) fn find_phone(text: &[u8], at: usize) -> Option<(usize, usize)> {
     }
     // Read digits with the signs people write between groups: at most two in a row, as in `) `.
     let mut end = at;
-    let mut digits = Vec::with_capacity(16);
+    let mut digits = [0_u8; 16];
+    let mut n = 0;
     let mut signs = 0;
     let mut gap = 0;
     let mut depth = i32::from(open);
-    let mut groups: Vec<usize> = vec![0];
+    let mut groups = [0_usize; 16];
+    let mut last = 0;
     let mut dots = 0;
     let mut slashes = 0;
     // Signs count once a digit follows them.
@@ -296,21 +337,22 @@ pub(crate) fn find_phone(text: &[u8], at: usize) -> Option<(usize, usize)> {
     while let Some(b) = text.get(at_read) {
         match b {
             b'0'..=b'9' => {
-                if gap > 0 {
-                    groups.push(0);
+                if gap > 0 && n < digits.len() {
+                    last += 1;
                     gap = 0;
                     signs += waiting.0;
                     dots += waiting.1;
                     slashes += waiting.2;
                     waiting = (0, 0, 0);
                 }
-                digits.push(*b);
-                *groups.last_mut().expect("there is always a group") += 1;
-                at_read += 1;
-                end = at_read;
-                if digits.len() > 16 {
+                if n == digits.len() {
                     return None;
                 }
+                digits[n] = *b;
+                n += 1;
+                groups[last] += 1;
+                at_read += 1;
+                end = at_read;
                 continue;
             }
             b'(' => depth += 1,
@@ -327,7 +369,7 @@ pub(crate) fn find_phone(text: &[u8], at: usize) -> Option<(usize, usize)> {
         }
         at_read += 1;
     }
-    let n = digits.len();
+    let (digits, groups) = (&digits[..n], &groups[..=last]);
     if !(7..=15).contains(&n) || !free_after(text, end) && !matches!(after(text, end), b'x') {
         return None;
     }
@@ -360,7 +402,7 @@ pub(crate) fn find_phone(text: &[u8], at: usize) -> Option<(usize, usize)> {
     if digits[0] == b'0' && groups[0] == 1 && dots == 1 && groups.len() == 2 {
         return None;
     }
-    if digits.iter().all(|d| *d == digits[0]) || (digits[0] == digits[n - 1] && Look::of(&digits).distinct < 2) {
+    if digits.iter().all(|d| *d == digits[0]) || (digits[0] == digits[n - 1] && Look::of(digits).distinct < 2) {
         return None;
     }
     if plus {
@@ -370,9 +412,9 @@ pub(crate) fn find_phone(text: &[u8], at: usize) -> Option<(usize, usize)> {
         return Some((start, end));
     }
     let north = |d: &[u8]| d.len() == 10 && d[0] >= b'2' && d[3] >= b'2' && !(d[1] == b'1' && d[2] == b'1');
-    let body = if n == 11 && digits[0] == b'1' { &digits[1..] } else { &digits[..] };
+    let body = if n == 11 && digits[0] == b'1' { &digits[1..] } else { digits };
     if north(body) {
-        let shape: &[usize] = if body.len() < n && groups[0] == 1 { &groups[1..] } else { &groups };
+        let shape: &[usize] = if body.len() < n && groups[0] == 1 { &groups[1..] } else { groups };
         if shape == [3, 3, 4] && slashes == 0 {
             return Some((start, end));
         }

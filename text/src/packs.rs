@@ -3,11 +3,16 @@
 //! Off unless asked for, since many are short. Each has a form; one with check digits may stand where it likes if the form
 //! is rare, and the others need a word before them that says what they are, or a line of their own.
 
+use std::{cell::OnceCell, sync::LazyLock};
+
 use crate::checks::{day_month, luhn, mod11_10, number, rest97, verhoeff, weighted};
 use crate::class::{Class, Span};
-use crate::numbers::{alone, context};
+use crate::numbers::{Lead, alone};
 
+mod countries;
 mod dates;
+
+pub use countries::{NoPack, Packs};
 
 /// What a number needs beside its form.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -597,6 +602,44 @@ const RULES: &[Rule] = &[
     rule(C::Imei, "99~999999~999999~9", imei, WordOrLine, &["imei"]),
 ];
 
+/// What kind of character it is, as forms tell them apart.
+fn kind(byte: u8) -> usize {
+    match byte {
+        b'0'..=b'9' => 0,
+        b'A'..=b'Z' | b'a'..=b'z' => 1,
+        b' ' | b'-' | b'.' => 2,
+        _ => 3,
+    }
+}
+
+/// So many characters choose the rules that are tried.
+const CHOOSE: usize = 5;
+
+/// For each row of kinds, the rules whose form may begin so.
+static CHOSEN: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
+    (0..1 << (2 * CHOOSE))
+        .map(|row: usize| {
+            let kinds: Vec<usize> = (0..CHOOSE).map(|i| row >> (2 * i) & 3).collect();
+            let fits = |rule: &&(usize, &Rule)| may_begin(rule.1.form.as_bytes(), &kinds);
+            let chosen: Vec<(usize, &Rule)> = RULES.iter().enumerate().collect();
+            chosen.iter().filter(fits).map(|(n, _)| u8::try_from(*n).expect("there are fewer rules")).collect()
+        })
+        .collect()
+});
+
+/// Tells whether a form may begin with characters of these kinds.
+fn may_begin(form: &[u8], kinds: &[usize]) -> bool {
+    let (Some((sign, rest)), Some((first, others))) = (form.split_first(), kinds.split_first()) else { return true };
+    match sign {
+        b'9' => *first == 0 && may_begin(rest, others),
+        b'A' => *first == 1 && may_begin(rest, others),
+        b'X' => *first < 2 && may_begin(rest, others),
+        b':' => *first == 2 && may_begin(rest, others),
+        b'~' => may_begin(rest, if *first == 2 { others } else { kinds }),
+        sign => *first == kind(*sign) && may_begin(rest, others),
+    }
+}
+
 /// Matches `form` at `at`; gives the end and the characters without separators, in capitals.
 fn matches_at(text: &[u8], at: usize, form: &[u8], bare: &mut Vec<u8>) -> Option<usize> {
     bare.clear();
@@ -654,6 +697,10 @@ pub(crate) fn find_link(text: &[u8], at: usize) -> Option<(usize, usize)> {
             .take(12)
             .take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'.'))
             .count();
+    let scheme = text[start..at].to_ascii_lowercase();
+    if !matches!(scheme.as_slice(), b"http" | b"https" | b"ftp") {
+        return None;
+    }
     let n = text[at + 3..]
         .iter()
         .take(2048)
@@ -662,63 +709,49 @@ pub(crate) fn find_link(text: &[u8], at: usize) -> Option<(usize, usize)> {
     let end = at + 3 + n;
     let end = end
         - text[at + 3..end].iter().rev().take_while(|b| matches!(b, b'.' | b',' | b';' | b':' | b'!' | b'?')).count();
-    let scheme = text[start..at].to_ascii_lowercase();
-    (matches!(scheme.as_slice(), b"http" | b"https" | b"ftp") && end > at + 6).then_some((start, end))
+    (end > at + 6).then_some((start, end))
 }
 
-/// Finds what the packs know in `text[from..to]`.
-pub(crate) fn find(text: &[u8], from: usize, to: usize, found: &mut Vec<Span>) {
-    let mut bare = Vec::with_capacity(24);
-    for at in from..to {
-        let b = text[at];
-        if !b.is_ascii_alphanumeric() || at > 0 && (text[at - 1].is_ascii_alphanumeric() || text[at - 1] == b'_') {
-            continue;
-        }
-        if at > 1 && matches!(text[at - 1], b'.' | b'/') && text[at - 2].is_ascii_digit() {
-            continue;
-        }
-        // A decimal below one.
-        if b == b'0' && text.get(at + 1) == Some(&b'.') {
-            continue;
-        }
-        // A word without a digit in its first twelve characters is no number of any kind.
-        if b.is_ascii_alphabetic() && !text[at..].iter().take(12).any(u8::is_ascii_digit) {
-            continue;
-        }
+/// A word without a digit in its first so many characters is no number of any kind.
+pub(crate) const NEAR: usize = 12;
+
+/// Finds what these packs know at `at`, where a word begins that has a digit [`NEAR`] its beginning.
+pub(crate) fn find(text: &[u8], at: usize, packs: Packs) -> Option<Span> {
+    let b = text[at];
+    if !b.is_ascii_alphanumeric() || at > 1 && matches!(text[at - 1], b'.' | b'/') && text[at - 2].is_ascii_digit() {
+        return None;
+    }
+    // A decimal below one.
+    if b == b'0' && text.get(at + 1) == Some(&b'.') {
+        return None;
+    }
+    if packs.have(Class::Date) {
         if let Some((end, class)) = dates::find_date(text, at) {
-            found.push(Span { start: at, end, class });
-            continue;
+            return Some(Span { start: at, end, class });
         }
         if let Some((start, end)) = coordinates(text, at) {
-            found.push(Span { start, end, class: Class::Geo });
-            continue;
-        }
-        for rule in RULES {
-            let form = rule.form.as_bytes();
-            let first = match form[0] {
-                b'9' => b.is_ascii_digit(),
-                b'A' => b.is_ascii_alphabetic(),
-                b'X' => true,
-                sign => b.eq_ignore_ascii_case(&sign),
-            };
-            if !first {
-                continue;
-            }
-            let Some(end) = matches_at(text, at, form, &mut bare) else { continue };
-            if !(rule.check)(&bare) {
-                continue;
-            }
-            let good = match rule.needs {
-                Needs::Nothing => true,
-                Needs::WordOrLine => context(text, at, rule.words) || alone(text, at, end),
-                Needs::Word => context(text, at, rule.words),
-            };
-            if good {
-                found.push(Span { start: at, end, class: rule.class });
-                break;
-            }
+            return Some(Span { start, end, class: Class::Geo });
         }
     }
+    let row = (0..CHOOSE).fold(0, |row, i| row | kind(text.get(at + i).copied().unwrap_or(b'\n')) << (2 * i));
+    let lead = OnceCell::new();
+    let context = |words: &[&str]| lead.get_or_init(|| Lead::of(text, at)).says(words);
+    let mut bare = Vec::new();
+    for rule in CHOSEN[row].iter().map(|n| &RULES[usize::from(*n)]) {
+        let Some(end) = matches_at(text, at, rule.form.as_bytes(), &mut bare) else { continue };
+        if !(rule.check)(&bare) || !packs.have(rule.class) {
+            continue;
+        }
+        let good = match rule.needs {
+            Needs::Nothing => true,
+            Needs::WordOrLine => context(rule.words) || alone(text, at, end),
+            Needs::Word => context(rule.words),
+        };
+        if good {
+            return Some(Span { start: at, end, class: rule.class });
+        }
+    }
+    None
 }
 
 #[cfg(test)]

@@ -12,10 +12,10 @@ mod innocents;
 mod names;
 
 pub(crate) use names::HINTS;
-use names::{Name, name_at};
+use names::{Name, name_at, nameless_to};
 
 /// So much of a value is judged; one that is longer is hidden to its end.
-const VALUE_MAX: usize = 512;
+pub(crate) const VALUE_MAX: usize = 512;
 const COOKIES_MAX: usize = 4096;
 
 /// Skips blanks that stay on the line.
@@ -41,6 +41,9 @@ fn blanks_and_break(text: &[u8], at: usize) -> usize {
 /// The quote that opens at `at`, as written: `"`, `'`, a back tick, or escaped ones.
 fn quote(text: &[u8], at: usize) -> Option<&'static [u8]> {
     const QUOTES: [&[u8]; 9] = [b"\\\\\\\"", b"\\\"", b"\\'", b"&quot;", b"\"\"\"", b"\"", b"'", b"`", b"\\u0022"];
+    if !matches!(text.get(at), Some(b'\\' | b'&' | b'"' | b'\'' | b'`')) {
+        return None;
+    }
     QUOTES.into_iter().find(|q| text[at..].starts_with(q))
 }
 
@@ -128,7 +131,7 @@ fn bare(text: &[u8], start: usize, reach: usize) -> Option<(usize, usize)> {
 }
 
 /// How much of a long value follows what was judged.
-fn to_end(text: &[u8], end: usize) -> usize {
+pub(crate) fn to_end(text: &[u8], end: usize) -> usize {
     text[end..].iter().take_while(|b| !b.is_ascii_whitespace() && !matches!(b, b'"' | b'\'' | b'`' | b'<')).count()
 }
 
@@ -174,34 +177,50 @@ const SCHEMES: &[&[u8]] = &[
 fn past_scheme(text: &[u8], at: usize) -> usize {
     let open = at + quote(text, at).map_or(0, <[u8]>::len);
     let n = text[open..].iter().take(16).take_while(|b| b.is_ascii_alphabetic() || **b == b'-').count();
-    let word = text[open..open + n].to_ascii_lowercase();
-    if n > 0 && SCHEMES.contains(&word.as_slice()) && matches!(text.get(open + n), Some(b' ' | b'=' | b':' | b'+')) {
+    let word = &text[open..open + n];
+    if n > 0
+        && matches!(text.get(open + n), Some(b' ' | b'=' | b':' | b'+'))
+        && SCHEMES.iter().any(|scheme| word.eq_ignore_ascii_case(scheme))
+    {
         return blanks(text, open + n + 1);
     }
     at
 }
 
 /// Hides the value under the name that holds the hint at `at`; tells how far it read, so that a name is read once.
-pub(crate) fn find(text: &[u8], at: usize, hint_len: usize, hide: &mut dyn FnMut(usize, usize, Class)) -> usize {
+/// Up to `nameless` it is known that no part of a name says anything; where names crowd, nothing is read as prose.
+pub(crate) fn find(
+    text: &[u8],
+    at: usize,
+    hint_len: usize,
+    crowded: bool,
+    nameless: &mut usize,
+    hide: &mut dyn FnMut(usize, usize, Class),
+) -> usize {
     let hint = &text[at..at + hint_len];
     if is_sql(hint) {
         sql(text, at, at + hint_len, hide);
         return at + hint_len;
     }
-    let Some(name) = name_at(text, at, hint_len) else {
+    let name = if at < *nameless { None } else { name_at(text, at, hint_len) };
+    let Some(name) = name else {
+        if at >= *nameless {
+            *nameless = nameless_to(text, at);
+        }
         // The names of stored passwords begin so, and `authentication_string`.
         if matches!(hint[0], b'p' | b'P' | b'_' | b'a' | b'A') {
             hashed(text, at, hide);
         }
         return at + hint_len;
     };
-    let read = name.end;
+    // What says something may stand before the hint; the hints behind it lead to the same name.
+    let read = if name.end > at { name.end } else { nameless_to(text, at) };
     let Some(name) = innocents::weigh(text, name) else { return read };
     // A line of cookies is read by `cookies`, pair by pair.
     if name.class == Class::SessionCookie && text[name.start..name.end].to_ascii_lowercase().ends_with(b"cookie") {
         return read;
     }
-    let mut pair = Pair { text, name, hide };
+    let mut pair = Pair { text, name, crowded, hide };
     if pair.name.class == Class::AuthHeader {
         pair.header();
         return read;
@@ -214,12 +233,12 @@ pub(crate) fn find(text: &[u8], at: usize, hint_len: usize, hide: &mut dyn FnMut
         pair.tagged(closed);
     } else if pair.listed(closed, after) || pair.called() {
         // Whatever it was, it is read.
-    } else if after > closed && closed == read {
+    } else if after > closed && closed == pair.name.end {
         pair.spaced(after);
     } else if after > closed {
         pair.stated(after);
     } else {
-        pair.attached(read);
+        pair.attached(pair.name.end);
     }
     read
 }
@@ -251,6 +270,9 @@ fn hashed(text: &[u8], at: usize, hide: &mut dyn FnMut(usize, usize, Class)) {
 const SIGNS: [&[u8]; 13] = [b":=", b"=>", b"===", b"==", b"!==", b"!=", b"||=", b"?=", b"+=", b"<-", b"->", b"=", b":"];
 
 fn sign_at(text: &[u8], at: usize) -> Option<&'static [u8]> {
+    if !matches!(text.get(at), Some(b':' | b'=' | b'!' | b'|' | b'?' | b'+' | b'<' | b'-')) {
+        return None;
+    }
     SIGNS.into_iter().find(|sign| text[at..].starts_with(sign))
 }
 
@@ -281,6 +303,7 @@ fn sql(text: &[u8], at: usize, end: usize, hide: &mut dyn FnMut(usize, usize, Cl
 struct Pair<'t, 'h> {
     text: &'t [u8],
     name: Name,
+    crowded: bool,
     hide: &'h mut dyn FnMut(usize, usize, Class),
 }
 
@@ -519,7 +542,7 @@ impl Pair<'_, '_> {
         if self.word().eq_ignore_ascii_case(b"pass") && !self.is_flag() && !self.is_netrc() {
             return;
         }
-        if !(self.kind(after) || self.stated(after) || self.next_word(after)) {
+        if !(self.kind(after) || self.stated(after) || self.next_word(after) || self.crowded) {
             self.spoken(after);
         }
     }
@@ -566,8 +589,11 @@ impl Pair<'_, '_> {
         {
             return self.check(start, end, Strength::Strong, Dress::Quoted);
         }
+        if joined.is_none() && !router {
+            return false;
+        }
         let Some((start, end, quoted)) = value_at(text, after + joined.map_or(0, <[u8]>::len)) else { return false };
-        let said = joined.is_some() && quoted || router && joined.is_none();
+        let said = joined.is_none() || quoted;
         said && self.check(start, end, self.name.strength, if quoted { Dress::Quoted } else { Dress::Plain })
     }
 
@@ -736,7 +762,9 @@ fn said_at(line: &[u8]) -> Option<usize> {
         if here.starts_with(b"is ") && (i == 0 || line[i - 1] == b' ') {
             return Some(i + 3);
         }
-        if let Some(saying) = SAYINGS.into_iter().find(|saying| here.starts_with(saying)) {
+        if matches!(byte, b'a' | b'w' | b':' | b'=' | b'k')
+            && let Some(saying) = SAYINGS.into_iter().find(|saying| here.starts_with(saying))
+        {
             return Some(i + saying.len());
         }
         if !byte.is_ascii_alphanumeric() && !b" '\"/-()_.@".contains(byte) || here.starts_with(b". ") {
@@ -755,7 +783,7 @@ pub(crate) fn cookies(text: &[u8], from: usize, hide: &mut dyn FnMut(usize, usiz
         at += text[at..line].iter().take_while(|b| matches!(b, b' ' | b';' | b':' | b'"' | b'\'' | b'=')).count();
         let name_end =
             at + text[at..line].iter().take_while(|b| !matches!(b, b'=' | b';' | b' ' | b'"' | b'\'')).count();
-        if text.get(name_end) != Some(&b'=') {
+        if name_end == line || text[name_end] != b'=' {
             at = memchr::memchr2(b';', b' ', &text[name_end..line]).map_or(line, |i| name_end + i + 1);
             continue;
         }

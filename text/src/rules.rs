@@ -3,12 +3,14 @@
 //! Text is read in windows whose borders depend on the text alone, so that a stream and a whole text give the same
 //! output. It reads nothing but what it is handed, keeps nothing, and logs nothing.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use zeroize::Zeroize;
 
 use crate::blocks;
 use crate::class::{Class, Counts, Span};
+use crate::dictionary::Dictionary;
+use crate::packs::Packs;
 use crate::scan::Scanner;
 use crate::words::{Raw, Redacted};
 
@@ -21,17 +23,21 @@ pub struct Policy {
     pub public_ip: bool,
     /// Hide every network address, and hardware addresses too.
     pub every_ip: bool,
-    /// Hide national identity, tax, health and vehicle numbers of all countries, birth dates, coordinates and links.
-    pub packs: bool,
+    /// Hide national identity, tax, health and vehicle numbers of these countries; dates, coordinates and links.
+    pub packs: Packs,
+    /// Hide names of people after greetings and in headers and home folders, and postal addresses; words near them say what they are, no model.
+    pub names: bool,
 }
 
 impl Policy {
     /// What a home or a small team wants when it has said nothing.
-    pub const STANDARD: Self = Self { personal: true, public_ip: true, every_ip: false, packs: false };
+    pub const STANDARD: Self =
+        Self { personal: true, public_ip: true, every_ip: false, packs: Packs::NONE, names: false };
     /// Everything the engine knows.
-    pub const ALL: Self = Self { personal: true, public_ip: true, every_ip: true, packs: true };
+    pub const ALL: Self = Self { personal: true, public_ip: true, every_ip: true, packs: Packs::ALL, names: true };
     /// Credentials only.
-    pub const SECRETS: Self = Self { personal: false, public_ip: false, every_ip: false, packs: false };
+    pub const SECRETS: Self =
+        Self { personal: false, public_ip: false, every_ip: false, packs: Packs::NONE, names: false };
 }
 
 impl Default for Policy {
@@ -54,6 +60,7 @@ const REACH: usize = 512;
 pub struct Rules {
     policy: Policy,
     plain: bool,
+    dictionary: Option<Arc<Dictionary>>,
 }
 
 impl Rules {
@@ -64,7 +71,7 @@ impl Rules {
 
     /// Rules under a policy of the owner's.
     pub fn with_policy(policy: Policy) -> Self {
-        Self { policy, plain: false }
+        Self { policy, plain: false, dictionary: None }
     }
 
     /// The same rules without vector instructions, as on a processor that has none: they find the same, only slower.
@@ -77,6 +84,13 @@ impl Rules {
     /// What reads a text from its beginning.
     fn reader(&self) -> Reader {
         Reader { scanner: Scanner::new(self.plain), ..Reader::default() }
+    }
+
+    /// Hides the owner's names too, whatever the policy.
+    #[must_use]
+    pub fn with_dictionary(mut self, dictionary: Arc<Dictionary>) -> Self {
+        self.dictionary = Some(dictionary).filter(|dictionary| !dictionary.is_empty());
+        self
     }
 
     /// Returns the policy in force.
@@ -93,7 +107,7 @@ impl Rules {
     pub fn redact_with_spans(&self, raw: Raw) -> (Redacted, Vec<Span>) {
         let mut reader = self.reader();
         let mut spans = Vec::new();
-        while reader.read(&self.policy, raw.text(), true, &mut spans) {}
+        while reader.read(self, raw.text(), true, &mut spans) {}
         if spans.is_empty() {
             return (Redacted::new(raw.into_clean(), Counts::default()), spans);
         }
@@ -140,7 +154,7 @@ impl Stream<'_> {
     fn advance(&mut self, ended: bool) -> Redacted {
         let mut out = Writer::default();
         let mut spans = Vec::new();
-        while self.reader.read(&self.rules.policy, &self.held, ended, &mut spans) {}
+        while self.reader.read(self.rules, &self.held, ended, &mut spans) {}
         out.write(&self.held, self.said.max(self.reader.closed), self.reader.at, &spans);
         self.said = self.reader.at;
         // Keep what the next window may look back on.
@@ -186,7 +200,7 @@ struct Reader {
 
 impl Reader {
     /// Decides one more window, if there is enough text to decide it. Returns whether it did.
-    fn read(&mut self, policy: &Policy, text: &str, ended: bool, spans: &mut Vec<Span>) -> bool {
+    fn read(&mut self, rules: &Rules, text: &str, ended: bool, spans: &mut Vec<Span>) -> bool {
         let left = text.len() - self.at;
         if left == 0 || (!ended && left < WINDOW + AHEAD) {
             return false;
@@ -201,13 +215,11 @@ impl Reader {
         let to = if last { text.len() } else { floor(text, self.at + WINDOW + AHEAD) };
         let view = &bytes[from..to];
         let mut found = Vec::new();
-        self.scanner.find(
-            view,
-            self.at - from - (self.at - from).min(REACH),
-            (cut - from + REACH).min(view.len()),
-            policy,
-            &mut found,
-        );
+        let (start, end) = (self.at - from - (self.at - from).min(REACH), (cut - from + REACH).min(view.len()));
+        self.scanner.find(view, start, end, &rules.policy, &mut found);
+        if let Some(dictionary) = &rules.dictionary {
+            dictionary.find(&text[from..to], start, end, &mut found);
+        }
         found.retain(|span| span.end + from > self.at);
         found.sort_by_key(|span| (span.start, usize::MAX - span.end));
         let mut next = cut;

@@ -11,13 +11,16 @@ use hearth_simd::{
 };
 
 use crate::class::{Class, Span};
-use crate::grammar::{Alphabet, begins_here};
+use crate::grammar::{Alphabet, Runs, begins_here};
 use crate::rules::Policy;
-use crate::signs::{BEGINNINGS, INFIXES, Mark, RUN, Start, WORDS};
-use crate::{blocks, checks, commands, links, numbers, packs, pairs, tokens, values};
+use crate::signs::{BEGINNINGS, Beginnings, INFIXES, Mark, RUN, Start, WORDS, WORDS_AND_CARRIERS, Words};
+use crate::{blocks, carriers, checks, commands, links, numbers, packs, pairs, tokens, values};
 
 /// A token with a mark in its middle is at least this long.
 const LONG: usize = 32;
+/// So many commands are read whole of which one stands in the words of another, and so much of each that follows.
+const COMMANDS_MAX: u32 = 6;
+const COMMAND_NEAR: usize = 64;
 /// So many digits of a key stand before the dash and the name of a data centre.
 const CENTRE: usize = 32;
 
@@ -39,16 +42,27 @@ impl Scanner {
         // The block before the first one says what stands before it; where there is none, more is looked at.
         let lead = if from < BLOCK { 0 } else { BLOCK };
         let start = from.saturating_sub(BLOCK);
+        let signs: &'static Words = if policy.names { &WORDS_AND_CARRIERS } else { &WORDS };
         let stage = if self.plain { plain::classes } else { classes };
-        stage(&text[start..text.len().min(to + BLOCK)], &WORDS.signs, &mut self.masks);
+        stage(&text[start..text.len().min(to + BLOCK)], &signs.signs, &mut self.masks);
         let mut scan = Scan {
             text,
             policy,
+            signs,
+            beginnings: &BEGINNINGS,
             found,
             names_to: start,
+            nameless_to: start,
+            crowd: Crowd::default(),
             cookies_to: start,
             colons_to: start,
+            runs: Runs::default(),
+            hashes: blocks::Hashes::default(),
+            link: (0, 0),
+            links_to: start,
+            keys_to: start,
             command: (usize::MAX, start),
+            commands: (0, start),
             phrase: Phrase { from: start, words: 0 },
         };
         as_this_processor_can(|| {
@@ -65,9 +79,6 @@ impl Scanner {
             }
             scan.phrase(to);
         });
-        if policy.packs {
-            packs::find(text, from, to, found);
-        }
     }
 }
 
@@ -122,6 +133,19 @@ fn runs(here: u64, next: u64) -> u64 {
     runs
 }
 
+/// Where one of twelve bits is set, from each place on.
+#[inline(always)]
+fn near(here: u64, next: u64) -> u64 {
+    const { assert!(packs::NEAR == 12, "eight and four") };
+    let one = u128::from(here) | u128::from(next) << BLOCK;
+    let two = one | one >> 1;
+    let four = two | two >> 2;
+    let eight = four | four >> 4;
+    #[expect(clippy::cast_possible_truncation, reason = "the lower half is what is asked for")]
+    let near = (eight | four >> 8) as u64;
+    near
+}
+
 /// Where at least seven bits follow each other, by their first: the shortest telephone number, `1.1.1.1`.
 #[inline(always)]
 fn sevens(here: u64, next: u64) -> u64 {
@@ -134,13 +158,25 @@ fn sevens(here: u64, next: u64) -> u64 {
 struct Scan<'a> {
     text: &'a [u8],
     policy: &'a Policy,
+    signs: &'static Words,
+    beginnings: &'static Beginnings,
     found: &'a mut Vec<Span>,
     /// A name is read once, however many signs it holds; so is a line of cookies and an address with colons.
     names_to: usize,
+    nameless_to: usize,
+    crowd: Crowd,
     cookies_to: usize,
     colons_to: usize,
+    /// So are runs of a token's characters, stored passwords and private keys.
+    runs: Runs,
+    hashes: blocks::Hashes,
+    link: (usize, usize),
+    links_to: usize,
+    keys_to: usize,
     /// The command that was read last, and how far: its later flags were met then.
     command: (usize, usize),
+    /// How many commands were read of which one stands in what another read, and how far they read.
+    commands: (u32, usize),
     phrase: Phrase,
 }
 
@@ -171,6 +207,11 @@ impl Scan<'_> {
         }
         for place in places(here.marks[1] & starts) {
             self.done(base + place);
+        }
+        if !self.policy.packs.is_empty() {
+            for place in places(starts & near(here.digit, next.digit)) {
+                self.found.extend(packs::find(self.text, base + place, self.policy.packs));
+            }
         }
         let long = here.wide & !behind(before.wide, here.wide, 1) & inside;
         for place in places(long & runs(here.wide, next.wide)) {
@@ -232,7 +273,7 @@ impl Scan<'_> {
         let n = text[at..].iter().take_while(|byte| is_wide(byte)).count();
         for mark in INFIXES.find_overlapping_iter(&text[at..at + n]) {
             let infix = &tokens::INFIXES[mark.pattern().as_usize()];
-            if let Some((start, end)) = infix.find(text, at + mark.start()) {
+            if let Some((start, end)) = infix.find_with(text, at + mark.start(), &mut self.runs) {
                 self.hide(start, end, infix.class);
             }
         }
@@ -257,10 +298,10 @@ impl Scan<'_> {
         {
             self.hide(start, end, Class::ApiKey);
         }
-        for start in BEGINNINGS.at(text, at) {
+        for start in self.beginnings.at(text, at) {
             match start {
                 Start::Token(i) => {
-                    if let Some(end) = tokens::TOKENS[i].find(text, at) {
+                    if let Some(end) = tokens::TOKENS[i].find_with(text, at, &mut self.runs) {
                         self.hide(at, end, tokens::TOKENS[i].class);
                     }
                 }
@@ -269,20 +310,20 @@ impl Scan<'_> {
                         self.hide(start, end, Class::ApiKey);
                     }
                 }
-                Start::Putty if text[at..].starts_with(b"PuTTY-User-Key-File-") => {
-                    self.hide(at, blocks::find_putty(text, at), Class::PrivateKey);
+                Start::Putty if at >= self.keys_to && text[at..].starts_with(b"PuTTY-User-Key-File-") => {
+                    self.keys_to = blocks::find_putty(text, at);
+                    self.hide(at, self.keys_to, Class::PrivateKey);
                 }
                 Start::Putty => {}
                 Start::Jwt => {
-                    if let Some(end) = tokens::find_jwt(text, at) {
+                    if let Some(end) = tokens::find_jwt(text, at, &mut self.runs) {
                         self.hide(at, end, Class::Jwt);
                     }
                 }
                 Start::Age => {
-                    let n =
-                        text[at..].iter().take(256).take_while(|b| b.is_ascii_alphanumeric() || **b == b'-').count();
-                    if n >= 40 && (text[at..].starts_with(b"AGE-SECRET-KEY-") || text[at..].starts_with(b"AGE-PLUGIN-"))
-                    {
+                    let begins = text[at..].starts_with(b"AGE-SECRET-KEY-") || text[at..].starts_with(b"AGE-PLUGIN-");
+                    let n = self.runs.run(Alphabet::Url, text, at, 256);
+                    if begins && n >= 40 {
                         self.hide(at, at + n, Class::PrivateKey);
                     }
                 }
@@ -310,8 +351,14 @@ impl Scan<'_> {
     /// A place where a word of the first set may stand.
     fn said(&mut self, at: usize) {
         let text = self.text;
-        for word in WORDS.at(text, at) {
+        for word in self.signs.at(text, at) {
             let end = at + word.bytes.len();
+            if word.mark == Mark::Name {
+                if at >= self.names_to {
+                    self.names_to = self.name(at, word.bytes.len());
+                }
+                continue;
+            }
             let found = &mut *self.found;
             let mut hide = |start: usize, end: usize, class: Class| {
                 if start < end {
@@ -319,7 +366,6 @@ impl Scan<'_> {
                 }
             };
             match word.mark {
-                Mark::Name if at >= self.names_to => self.names_to = pairs::find(text, at, word.bytes.len(), &mut hide),
                 Mark::Phrase => {
                     if let Some((start, end)) = blocks::words_after(text, end) {
                         hide(start, end, Class::SeedPhrase);
@@ -331,16 +377,39 @@ impl Scan<'_> {
                         hide(start, end, Class::PasswordHash);
                     }
                 }
+                Mark::Carrier(carrier) => carriers::find(text, at, end, carrier, &mut hide),
                 Mark::Cookie if at >= self.cookies_to => self.cookies_to = pairs::cookies(text, end, &mut hide),
                 _ => {}
             }
         }
     }
 
+    /// Part of the name of a secret: returns how far it was read. Where names crowd, no more is read than leaves the pass linear: a value
+    /// that is cut short is judged by its beginning, and hidden whole.
+    fn name(&mut self, at: usize, hint: usize) -> usize {
+        let text = self.text;
+        let reach = self.crowd.reach(text, at);
+        let crowded = reach == Some(VALUE_NEAR);
+        let name =
+            || text[at..].iter().take(96).take_while(|b| b.is_ascii_alphanumeric() || b"_-.$".contains(b)).count();
+        let reach = reach.map_or(text.len(), |n| text.len().min(at + hint.max(name()) + n));
+        let (found, mut hidden_to) = (&mut *self.found, 0);
+        let mut hide = |start: usize, end: usize, class: Class| {
+            let end = if end == reach { end + pairs::to_end(text, end) } else { end };
+            if start < end {
+                found.push(Span { start, end, class });
+            }
+            if end - start >= pairs::VALUE_MAX {
+                hidden_to = end;
+            }
+        };
+        pairs::find(&text[..reach], at, hint, crowded, &mut self.nameless_to, &mut hide).max(hidden_to)
+    }
+
     /// A place where a word of the second set may stand.
     fn done(&mut self, at: usize) {
         let text = self.text;
-        for word in WORDS.at(text, at) {
+        for word in self.signs.at(text, at) {
             let found = &mut *self.found;
             let mut hide = |start: usize, end: usize, class: Class| {
                 if start < end {
@@ -350,13 +419,24 @@ impl Scan<'_> {
             match word.mark {
                 Mark::Command(i) if self.command.0 == i && at < self.command.1 => {}
                 Mark::Command(_) if word.bytes.len() > DEPTH && goes_on(text, at + word.bytes.len()) => {}
-                Mark::Command(i) => self.command = (i, commands::find(text, at, i, &mut hide)),
+                Mark::Command(i) => {
+                    // No line of a shell has so many; where it seems so, each is read less far.
+                    let crowded = at < self.commands.1 && self.commands.0 >= COMMANDS_MAX;
+                    let reach = if crowded { text.len().min(at + COMMAND_NEAR) } else { text.len() };
+                    let read = commands::find(&text[..reach], at, i, &mut hide);
+                    self.commands.0 = if at < self.commands.1 { self.commands.0 + 1 } else { 1 };
+                    self.commands.1 = self.commands.1.max(read);
+                    self.command = (i, read);
+                }
                 Mark::Sudo => commands::find_piped(text, at, &mut hide),
-                Mark::Armour => {
+                Mark::Armour if at >= self.keys_to => {
                     // `-----BEGIN`, and `---- BEGIN` of SSH2.
                     let dash = [1, 2].into_iter().filter_map(|n| at.checked_sub(n)).find(|dash| text[*dash] == b'-');
-                    if let Some((start, end)) = dash.and_then(|dash| blocks::find_armour(text, dash)) {
-                        hide(start, end, Class::PrivateKey);
+                    if let Some(armour) = dash.and_then(|dash| blocks::find_armour(text, dash)) {
+                        self.keys_to = armour.end;
+                        if armour.holds_key {
+                            hide(armour.start, armour.end, Class::PrivateKey);
+                        }
                     }
                 }
                 _ => {}
@@ -390,7 +470,7 @@ impl Scan<'_> {
             self.link(at);
         } else if at >= self.colons_to
             && (next == b':' && self.goes_on(at + 2) || next.is_ascii_hexdigit())
-            && (self.policy.public_ip || self.policy.every_ip || self.policy.packs)
+            && (self.policy.public_ip || self.policy.every_ip || !self.policy.packs.is_empty())
             && let Some((start, end, address)) = links::find_colons(text, at)
         {
             self.colons_to = end;
@@ -438,13 +518,15 @@ impl Scan<'_> {
                 found.push(Span { start, end, class });
             }
         };
-        links::find_userinfo(text, at, &mut hide);
+        links::find_userinfo(text, at, &mut self.link, &mut hide);
         if text[..at].ends_with(b"otpauth") {
             blocks::find_otp(text, at, &mut hide);
         }
-        if self.policy.packs
+        if self.policy.packs.have(Class::Url)
+            && at >= self.links_to
             && let Some((start, end)) = packs::find_link(text, at)
         {
+            self.links_to = end;
             hide(start, end, Class::Url);
         }
     }
@@ -472,7 +554,11 @@ impl Scan<'_> {
         } else {
             n > 0 && matches!(close, b'$' | b',' | b'*')
         };
-        if begins && let Some(end) = blocks::find_hash(text, at) {
+        if begins
+            && at >= self.hashes.to
+            && let Some(end) = blocks::find_hash(text, at, n, &mut self.hashes)
+        {
+            self.hashes.to = end;
             self.hide(at, end, Class::PasswordHash);
         }
     }
@@ -564,6 +650,39 @@ impl Scan<'_> {
             && let Some((start, end)) = numbers::find_phone(text, at)
         {
             self.hide(start, end, Class::Phone);
+        }
+    }
+}
+
+/// So much of a value is judged where names crowd.
+const VALUE_NEAR: usize = 32;
+
+/// How many names stand close together.
+#[derive(Default)]
+struct Crowd {
+    /// Where the stretch began, and how many stand in it.
+    stretch: (usize, u32),
+    /// The last name, and how many stand before it with no white space between them.
+    word: (usize, u32),
+}
+
+impl Crowd {
+    const STRETCH: usize = 512;
+
+    /// Takes the next name, and says how much may be read from it on if that is not all.
+    fn reach(&mut self, text: &[u8], at: usize) -> Option<usize> {
+        if at >= self.stretch.0 + Self::STRETCH {
+            self.stretch = (at, 0);
+        }
+        self.stretch.1 += 1;
+        let (before, n) = self.word;
+        let joined =
+            at > before && at - before < Self::STRETCH && !text[before..at].iter().any(u8::is_ascii_whitespace);
+        self.word = (at, if joined { n + 1 } else { 0 });
+        match (self.stretch.1, self.word.1) {
+            (48.., _) | (_, 8..) => Some(VALUE_NEAR),
+            (16.., _) | (_, 3..) => Some(5 * VALUE_NEAR),
+            _ => None,
         }
     }
 }

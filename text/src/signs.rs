@@ -9,6 +9,7 @@ use std::{collections::BTreeSet, sync::LazyLock};
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use hearth_simd::classes::{DEPTH, Signs};
 
+use crate::carriers::{self, Carrier};
 use crate::{blocks, commands, pairs, tokens};
 
 /// What a word is the sign of.
@@ -24,6 +25,8 @@ pub(crate) enum Mark {
     Login,
     /// The way in which a stored password was hashed.
     Stored,
+    /// What carries a name or an address.
+    Carrier(Carrier),
     /// A command that takes a password, and the blank behind it.
     Command(usize),
     Sudo,
@@ -138,16 +141,24 @@ fn bytes_of(words: &[(String, Mark)]) -> Vec<&[u8]> {
 }
 
 /// The words whose signs the vector stage looks for.
-pub(crate) static WORDS: LazyLock<Words> = LazyLock::new(|| {
+pub(crate) static WORDS: LazyLock<Words> = LazyLock::new(|| words(false));
+
+/// The same, and what carries names: more to look for, and more places to look at.
+pub(crate) static WORDS_AND_CARRIERS: LazyLock<Words> = LazyLock::new(|| words(true));
+
+fn words(carriers: bool) -> Words {
     let names = pairs::HINTS.iter().map(|word| (*word, Mark::Name));
     let phrases = PHRASES.into_iter().map(|word| (word, Mark::Phrase));
     let cookies = COOKIES.into_iter().map(|word| (word, Mark::Cookie));
     let stored = blocks::STORED.into_iter().map(|word| (word, Mark::Stored));
+    let carried =
+        carriers::SIGNS.iter().flat_map(|(carrier, words)| words.iter().map(|word| (*word, Mark::Carrier(*carrier))));
     let said: Vec<(String, Mark)> = names
         .chain(phrases)
         .chain(cookies)
         .chain(stored)
         .chain([(" -p ", Mark::Login)])
+        .chain(carried.filter(|_| carriers))
         .map(|(word, mark)| (word.to_owned(), mark))
         .collect();
 
@@ -174,7 +185,7 @@ pub(crate) static WORDS: LazyLock<Words> = LazyLock::new(|| {
         }
     }
     Words { signs, slots: Slots::new(1 << SLOT_BITS, rows) }
-});
+}
 
 /// One beginning: its first four bytes as a number and which of them count.
 struct Beginning {

@@ -5,8 +5,7 @@
 
 use crate::class::Class;
 use crate::grammar::Alphabet::{self, Base64, Digits, Hex, Url};
-use crate::grammar::{Infix, LONGEST, Token, begins_here};
-use crate::values::Look;
+use crate::grammar::{Infix, LONGEST, Runs, Token, begins_here};
 
 include!(concat!(env!("OUT_DIR"), "/tokens.rs"));
 
@@ -46,7 +45,7 @@ pub(crate) fn find_hook(text: &[u8], at: usize, which: usize) -> Option<(usize, 
         .take(64)
         .take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b':' | b'/' | b'.' | b'-'))
         .count();
-    (n >= 16 && Look::of(&text[path..path + n]).digits >= 1).then_some((at - before, path + n))
+    (n >= 16 && text[path..path + n].iter().any(u8::is_ascii_digit)).then_some((at - before, path + n))
 }
 
 /// A bot's token: digits, a colon, and 35 characters that begin with A.
@@ -83,18 +82,18 @@ pub(crate) fn find_with_centre(text: &[u8], dash: usize) -> Option<(usize, usize
 }
 
 /// A JSON web token at its first part, and where it ends: two or four dots, the signature perhaps missing.
-pub(crate) fn find_jwt(text: &[u8], at: usize) -> Option<usize> {
+pub(crate) fn find_jwt(text: &[u8], at: usize, runs: &mut Runs) -> Option<usize> {
     if !begins_here(text, at) || !text[at..].starts_with(b"ey") {
         return None;
     }
-    let header = Url.run(text, at, LONGEST);
+    let header = runs.run(Url, text, at, LONGEST);
     if header < 16 || text.get(at + header) != Some(&b'.') {
         return None;
     }
     let mut end = at + header;
     let mut parts = 1;
     while parts < 5 && text.get(end) == Some(&b'.') {
-        let n = Base64.run(text, end + 1, 1 << 16);
+        let n = runs.run(Base64, text, end + 1, 1 << 16);
         if parts == 1 && (n < 10) {
             return None;
         }

@@ -318,7 +318,7 @@ pub(crate) fn is_stand_in(value: &[u8]) -> bool {
     }
     let lower: Vec<u8> = value.iter().take(200).map(u8::to_ascii_lowercase).collect();
     let has = |needle: &[u8]| memchr::memmem::find(&lower, needle).is_some();
-    SAMPLES.iter().any(|part| has(part))
+    has_sample(&lower)
         || has_variable(&lower)
         || has(b"process.env")
         || has(b"os.environ")
@@ -329,6 +329,30 @@ pub(crate) fn is_stand_in(value: &[u8]) -> bool {
         || lower.starts_with(b"arn:")
         || lower.starts_with(b"env:")
         || lower.starts_with(b"secrets.")
+}
+
+/// Which pairs of letters [`SAMPLES`] begin with, by a hash.
+const SAMPLE_STARTS: [u64; 16] = {
+    let mut starts = [0; 16];
+    let mut i = 0;
+    while i < SAMPLES.len() {
+        let at = sample_start(SAMPLES[i][0], SAMPLES[i][1]);
+        starts[at / 64] |= 1 << (at % 64);
+        i += 1;
+    }
+    starts
+};
+
+const fn sample_start(a: u8, b: u8) -> usize {
+    (a as usize & 31) << 5 | b as usize & 31
+}
+
+/// Tells whether one of [`SAMPLES`] stands in the value, which is in lower case.
+fn has_sample(lower: &[u8]) -> bool {
+    lower.windows(2).enumerate().any(|(i, pair)| {
+        let at = sample_start(pair[0], pair[1]);
+        SAMPLE_STARTS[at / 64] >> (at % 64) & 1 == 1 && SAMPLES.iter().any(|part| lower[i..].starts_with(part))
+    })
 }
 
 /// `${name}` or `{{ name }}` somewhere inside: the value is filled in later. Loose braces are just characters.
@@ -421,11 +445,14 @@ fn is_literal(value: &[u8]) -> bool {
         return value.len() <= 21 && hex.iter().all(digit);
     }
     let digits = value.iter().take_while(|b| b.is_ascii_digit() || **b == b'_').count();
+    if digits == 0 || value.len() > digits + 5 {
+        return false;
+    }
     let suffix = value[digits..].to_ascii_lowercase();
     let sized = suffix.split_first().is_some_and(|(kind, size)| {
         matches!(kind, b'u' | b'i' | b'f') && matches!(size, b"8" | b"16" | b"32" | b"64" | b"128" | b"size")
     });
-    digits > 0 && (sized || matches!(suffix.as_slice(), b"u" | b"l" | b"ul" | b"ll" | b"ull" | b"lu"))
+    sized || matches!(suffix.as_slice(), b"u" | b"l" | b"ul" | b"ll" | b"ull" | b"lu")
 }
 
 /// `D3D11_STENCIL_OP`: a constant, as programs name them.
@@ -505,6 +532,15 @@ pub(crate) fn is_secret(value: &[u8], strength: Strength, dress: Dress) -> bool 
 
 fn could_be(value: &[u8], strength: Strength, dress: Dress) -> bool {
     let look = Look::of(value);
+    // What is asked below in any case, and costs least.
+    let hopeless = match strength {
+        Strength::Strong => look.len < 4,
+        Strength::Medium => look.len < 8,
+        Strength::Weak => look.len < 12 || look.distinct < 6 || look.run * 4 > look.len || is_wordy(value),
+    };
+    if hopeless {
+        return false;
+    }
     if dress != Dress::Quoted && (is_expression(value) || is_literal(value) || is_constant(value)) {
         return false;
     }
@@ -603,11 +639,13 @@ fn is_label(value: &[u8], look: &Look) -> bool {
 
 /// `SecretStr`, `password_grant`: a variable or a type that is named after what it holds.
 fn names_itself(value: &[u8]) -> bool {
+    if !value.iter().all(|b| b.is_ascii_alphabetic() || matches!(b, b'_' | b'-' | b'\\')) {
+        return false;
+    }
     let lower = value.to_ascii_lowercase();
     let joined = value.iter().any(|b| matches!(b, b'_' | b'-'))
         || value.windows(2).any(|w| w[0].is_ascii_lowercase() && w[1].is_ascii_uppercase());
     joined
-        && value.iter().all(|b| b.is_ascii_alphabetic() || matches!(b, b'_' | b'-' | b'\\'))
         && [&b"pass"[..], b"secret", b"token", b"cred"].iter().any(|word| memchr::memmem::find(&lower, word).is_some())
 }
 

@@ -9,17 +9,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use hearth_text::{
-    Policy, Raw, Rules, jsonl,
-    operators::{Operators, Outcome as Became, Row, Tally, TokenKey},
+    Counts, Policy, Raw, Rules, jsonl,
+    operators::{Action, Operators, Outcome as Became, Row, Tally, TokenKey},
 };
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::{
     ask::{Failure, FailureKind},
     cli::{Ended, Outcome, Shell, Trouble, marks},
-    config::{Config, IpPolicy},
+    config::{Config, IpPolicy, Packs},
 };
 
 /// The longest line of JSON that is read.
@@ -36,8 +36,9 @@ pub struct Redact {
     /// Read lines {"text"} and write lines {"text","spans"}, offsets in characters of the input
     #[arg(long)]
     jsonl: bool,
-    /// Hide these too
-    #[arg(long, value_enum)]
+    /// Hide the numbers of these too: all, none, locale, or codes of countries with commas between them; general stands for dates, coordinates
+    /// and links. With all, every network and hardware address is hidden as well
+    #[arg(long)]
     packs: Option<Packs>,
     /// Do with each finding what this policy says; text is read whole, since all of it may have to be dropped
     #[arg(long, value_name = "FILE")]
@@ -52,22 +53,16 @@ pub struct Redact {
     #[arg(long, value_name = "FILE", requires = "policy")]
     token_key: Option<PathBuf>,
     /// Say how many of each class got which action, on standard error
-    #[arg(long, requires = "policy")]
+    #[arg(long)]
     explain: bool,
-}
-
-/// Sets of optional rules.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-enum Packs {
-    /// Everything hearth knows
-    All,
 }
 
 impl Redact {
     /// Reads, hides and writes.
     pub fn run(self, shell: &mut Shell<'_>) -> Ended {
-        let policy = match self.packs {
-            Some(Packs::All) => Policy::ALL,
+        let policy = match self.packs.map(Packs::on_this_machine) {
+            Some(hearth_text::Packs::ALL) => Policy::ALL,
+            Some(packs) => Policy { packs, ..policy(shell.config()?) },
             None => policy(shell.config()?),
         };
         let rules = Rules::with_policy(policy);
@@ -125,10 +120,20 @@ impl Redact {
             }
             return Ok(if dropped.is_none() { Outcome::Done } else { Outcome::Nothing });
         }
+        let mut all = Counts::default();
         if self.jsonl {
-            lines(input, out.as_mut(), &mut |line| jsonl::redact_line(&rules, line))?;
+            lines(input, out.as_mut(), &mut |line| {
+                let (answer, counts) = jsonl::redact_and_count(&rules, line)?;
+                all.merge(&counts);
+                Ok(answer)
+            })?;
         } else {
-            stream(&rules, input, out.as_mut())?;
+            stream(&rules, input, out.as_mut(), &mut all)?;
+        }
+        if self.explain {
+            for (class, n) in all.iter() {
+                shell.remark(format!("{n:>8}  {class}: {}", Action::Mask));
+            }
         }
         Ok(Outcome::Done)
     }
@@ -176,7 +181,8 @@ pub fn policy(config: &Config) -> Policy {
         personal: redaction.personal,
         public_ip: redaction.ip != IpPolicy::None,
         every_ip: redaction.ip == IpPolicy::Every,
-        packs: redaction.packs,
+        packs: redaction.packs.on_this_machine(),
+        names: false,
     }
 }
 
@@ -220,7 +226,7 @@ fn lines(
     Ok(out.flush()?)
 }
 
-fn stream(rules: &Rules, input: &mut dyn BufRead, out: &mut dyn io::Write) -> Result<(), Trouble> {
+fn stream(rules: &Rules, input: &mut dyn BufRead, out: &mut dyn io::Write, all: &mut Counts) -> Result<(), Trouble> {
     let mut stream = rules.stream();
     let mut held = Vec::new();
     loop {
@@ -232,13 +238,17 @@ fn stream(rules: &Rules, input: &mut dyn BufRead, out: &mut dyn io::Write) -> Re
         let text = String::from_utf8_lossy(&held[..whole]).into_owned();
         held.drain(..whole);
         if !text.is_empty() {
-            out.write_all(stream.push(Raw::new(text)).as_str().as_bytes())?;
+            let said = stream.push(Raw::new(text));
+            all.merge(said.counts());
+            out.write_all(said.as_str().as_bytes())?;
         }
         if read == 0 {
             break;
         }
     }
-    out.write_all(stream.finish().as_str().as_bytes())?;
+    let said = stream.finish();
+    all.merge(said.counts());
+    out.write_all(said.as_str().as_bytes())?;
     Ok(out.flush()?)
 }
 
@@ -291,7 +301,7 @@ mod tests {
         fn text_in_pieces_comes_out_as_the_whole(text in "\\PC{0,60}", size in 1_usize..9) {
             let rules = Rules::standard();
             let mut out = Vec::new();
-            stream(&rules, &mut Dripping(text.as_bytes(), size), &mut out).map_err(|e| TestCaseError::fail(e.to_string()))?;
+            stream(&rules, &mut Dripping(text.as_bytes(), size), &mut out, &mut Counts::default()).map_err(|e| TestCaseError::fail(e.to_string()))?;
             let whole = rules.redact(Raw::new(text));
             prop_assert_eq!(String::from_utf8_lossy(&out), whole.as_str());
         }
@@ -300,7 +310,7 @@ mod tests {
         fn bytes_that_are_no_text_do_not_stop_it(bytes in prop::collection::vec(any::<u8>(), 0..60), size in 1_usize..9) {
             let rules = Rules::standard();
             let mut out = Vec::new();
-            stream(&rules, &mut Dripping(&bytes, size), &mut out).map_err(|e| TestCaseError::fail(e.to_string()))?;
+            stream(&rules, &mut Dripping(&bytes, size), &mut out, &mut Counts::default()).map_err(|e| TestCaseError::fail(e.to_string()))?;
             prop_assert!(String::from_utf8(out).is_ok());
         }
     }

@@ -21,7 +21,7 @@ mod mistake;
 mod units;
 
 pub use mistake::{Mistake, Mistakes};
-pub use units::{AbsolutePath, Hex32, HostPort, Listen, Loopback, NotSo, Size, Span, Threads, UserName};
+pub use units::{AbsolutePath, Hex32, HostPort, Listen, Loopback, NotSo, Packs, Size, Span, Threads, UserName};
 
 macro_rules! settings {
     ($($(#[doc = $about_section:literal])+ $section:ident: $Section:ident {
@@ -108,8 +108,8 @@ settings! {
         personal: bool = true, shown "true or false";
         /// Which network addresses are hidden.
         ip: IpPolicy = IpPolicy::Public, shown "none, public or every";
-        /// Hide national identity, tax, health and vehicle numbers, birth dates, coordinates and links too.
-        packs: bool = false, shown "true or false";
+        /// Whose national identity, tax, health and vehicle numbers are hidden: locale is the country where this machine is at home, general hides dates, coordinates and links.
+        packs: Packs = Packs::Locale, shown "locale, all, none, or countries: de,fr,general";
     }
     /// How vectors are made.
     embed: Embed {

@@ -266,6 +266,48 @@ impl fmt::Display for Loopback {
     }
 }
 
+/// The packs of numbers that are hidden: those of some countries, or of the one where this machine is at home.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Packs {
+    /// That of the country which the locale names.
+    Locale,
+    /// These.
+    These(hearth_text::Packs),
+}
+
+written!(Packs, "^[a-z]+( *, *[a-z]+)*$", "locale, all, none, or codes of countries with commas between them");
+
+impl Packs {
+    /// The packs themselves, on this machine.
+    pub fn on_this_machine(self) -> hearth_text::Packs {
+        match self {
+            Self::Locale => crate::locale::of_machine()
+                .map_or(hearth_text::Packs::NONE, |locale| hearth_text::Packs::of_locale(&locale)),
+            Self::These(packs) => packs,
+        }
+    }
+}
+
+impl FromStr for Packs {
+    type Err = NotSo;
+
+    fn from_str(text: &str) -> Result<Self, NotSo> {
+        if text == "locale" {
+            return Ok(Self::Locale);
+        }
+        text.parse().map(Self::These).map_err(|wrong: hearth_text::NoPack| NotSo(wrong.to_string()))
+    }
+}
+
+impl fmt::Display for Packs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Locale => f.write_str("locale"),
+            Self::These(packs) => packs.fmt(f),
+        }
+    }
+}
+
 /// An address of this machine and a port, such as `0.0.0.0:7845`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Listen(SocketAddr);

@@ -4,10 +4,17 @@
 
 use super::*;
 
+/// What is found where words begin, as the masks lead there.
+fn all(text: &str) -> Vec<Span> {
+    let text = text.as_bytes();
+    let in_word = |at: usize| text[at].is_ascii_alphanumeric() || text[at] == b'_';
+    let begins = |at: &usize| in_word(*at) && (*at == 0 || !in_word(at - 1));
+    let near = |at: &usize| text[*at..].iter().take(NEAR).any(u8::is_ascii_digit);
+    (0..text.len()).filter(begins).filter(near).filter_map(|at| find(text, at, Packs::ALL)).collect()
+}
+
 fn classes(text: &str) -> Vec<Class> {
-    let mut found = Vec::new();
-    find(text.as_bytes(), 0, text.len(), &mut found);
-    found.iter().map(|span| span.class).collect()
+    all(text).iter().map(|span| span.class).collect()
 }
 
 #[test]
@@ -236,8 +243,7 @@ fn two_decimals_that_can_be_a_place_are_one() {
         ("one number", "at 48.85837", None),
         ("no number", "at 4.8.85837,2.29448", None),
     ] {
-        let mut found = Vec::new();
-        find(text.as_bytes(), 0, text.len(), &mut found);
+        let found = all(text);
         let geo = found.iter().find(|span| span.class == C::Geo).map(|span| &text[span.start..span.end]);
         assert_eq!(geo, hidden, "{case}");
     }

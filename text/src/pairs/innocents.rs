@@ -60,20 +60,54 @@ pub(super) fn weigh(text: &[u8], mut name: Name) -> Option<Name> {
     let rest = text[name.end..].iter().take(64).take_while(in_name).count();
     let word = &text[name.start..name.end + rest];
     let has = |words: &[&str]| parts(word).any(|part| listed(words, part));
-    let silent = is_file(word)
+    let said = Said::of(word);
+    let silent = said.silent
+        || is_file(word)
         || is_resource(text, name.start)
         || name.strength != Strength::Strong && is_type_path(text, name.start)
-        || has(&["token", "tokens"]) && has(TOKENS)
-        || has(&["signature", "sig"]) && !has(&["key", "secret", "token", "password"]) && !in_query(text, name.start)
-        || parts(word).zip(parts(word).skip(1)).any(|(a, b)| listed(&["pass"], a) && listed(JOINERS, b))
-        || has(&["pubkey", "pinnedpubkey", "publickey"]);
+        || said.token && has(TOKENS)
+        || said.signature && !has(&["key", "secret", "token", "password"]) && !in_query(text, name.start);
     if silent {
         return None;
     }
-    if name.class == Class::GenericSecret && has(&["seed"]) && !has(SEEDS) {
+    if name.class == Class::GenericSecret && said.seed && !has(SEEDS) {
         name.strength = Strength::Weak;
     }
     Some(name)
+}
+
+/// What the parts of a name say, read once.
+#[derive(Default)]
+struct Said {
+    token: bool,
+    signature: bool,
+    seed: bool,
+    /// A public key, or a verb.
+    silent: bool,
+}
+
+impl Said {
+    fn of(word: &[u8]) -> Self {
+        let mut said = Self::default();
+        let mut passes = false;
+        for part in parts(word) {
+            said.silent |= passes && listed(JOINERS, part);
+            passes = false;
+            match part[0] | 0x20 {
+                b't' => said.token |= listed(&["token", "tokens"], part),
+                b's' => {
+                    said.signature |= listed(&["signature", "sig"], part);
+                    said.seed |= listed(&["seed"], part);
+                }
+                b'p' => {
+                    passes = listed(&["pass"], part);
+                    said.silent |= listed(&["pubkey", "pinnedpubkey", "publickey"], part);
+                }
+                _ => {}
+            }
+        }
+        said
+    }
 }
 
 /// `secrets.py`: the name of a file.
@@ -84,7 +118,11 @@ fn is_file(word: &[u8]) -> bool {
 /// `arn:aws:kms:region:account:key/id`: a name within the name of a resource.
 fn is_resource(text: &[u8], start: usize) -> bool {
     let lead = &text[start.saturating_sub(128)..start];
-    let word = lead.iter().rposition(|b| !(b.is_ascii_alphanumeric() || b":/-_.".contains(b))).map_or(0, |i| i + 1);
+    if memchr::memchr(b':', lead).is_none() {
+        return false;
+    }
+    let inside = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b':' | b'/' | b'-' | b'_' | b'.');
+    let word = lead.iter().rposition(|b| !inside(b)).map_or(0, |i| i + 1);
     lead[word..].starts_with(b"arn:") || lead[word..].starts_with(b"urn:")
 }
 

@@ -376,9 +376,9 @@ mod says {
     pub(super) const TAIL: u16 = 128;
 }
 
-/// The lists above, asked at once.
+/// The lists above, asked at once: words, what is said of them, and their hashes.
 struct Lexicon {
-    words: Vec<(&'static [u8], u16)>,
+    words: Vec<(&'static [u8], u16, usize)>,
     /// For each hash one more than the place of its first word; words of one hash follow each other.
     slots: Vec<u16>,
 }
@@ -400,11 +400,11 @@ static LEXICON: LazyLock<Lexicon> = LazyLock::new(|| {
             *said.entry(word.as_bytes()).or_default() |= bit;
         }
     }
-    let mut words: Vec<_> = said.into_iter().collect();
-    words.sort_by_key(|(word, _)| Lexicon::slot(word));
+    let mut words: Vec<_> = said.into_iter().map(|(word, says)| (word, says, Lexicon::slot(word))).collect();
+    words.sort_by_key(|(_, _, slot)| *slot);
     let mut slots = vec![0; Lexicon::SLOTS];
-    for (n, (word, _)) in words.iter().enumerate().rev() {
-        slots[Lexicon::slot(word)] = u16::try_from(n + 1).expect("a few hundred words");
+    for (n, (_, _, slot)) in words.iter().enumerate().rev() {
+        slots[*slot] = u16::try_from(n + 1).expect("a few hundred words");
     }
     Lexicon { words, slots }
 });
@@ -420,8 +420,8 @@ impl Lexicon {
     fn says(&self, part: &[u8]) -> u16 {
         let slot = Self::slot(part);
         let Some(first) = usize::from(self.slots[slot]).checked_sub(1) else { return 0 };
-        let list = self.words[first..].iter().take_while(|(word, _)| Self::slot(word) == slot);
-        list.filter(|(word, _)| *word == part).map(|(_, says)| *says).next().unwrap_or(0)
+        let list = self.words[first..].iter().take_while(|(_, _, other)| *other == slot);
+        list.filter(|(word, ..)| *word == part).map(|(_, says, _)| *says).next().unwrap_or(0)
     }
 }
 
@@ -449,6 +449,7 @@ struct Parts {
 
 impl Parts {
     /// Splits a name at separators, at digits and where its case turns. `None` if it has more parts than names have.
+    #[inline(always)]
     fn of(name: &[u8]) -> Option<Self> {
         const {
             assert!(2 * NAME_MAX < 256, "places fit a byte");
@@ -545,6 +546,11 @@ fn class_of(part: &[u8], strength: Strength, before: &[u8]) -> Class {
         _ if strength == Strength::Strong => Class::Password,
         _ => Class::ApiKey,
     }
+}
+
+/// Where a name ends that says nothing, however many hints follow in it.
+pub(super) fn nameless_to(text: &[u8], at: usize) -> usize {
+    at + text[at..].iter().take(NAME_MAX).take_while(|b| in_name(**b)).count()
 }
 
 /// Reads the name around a hint at `at`. `None` if none of its parts says anything.

@@ -64,6 +64,8 @@ pub enum Group {
     Personal,
     /// How to reach somebody.
     Contact,
+    /// Who and where: people, their addresses, companies, places.
+    Names,
     /// Cards, accounts and wallets.
     Payment,
     /// Addresses of machines and pages.
@@ -76,8 +78,16 @@ pub enum Group {
 
 impl Group {
     /// Every group; each class but credentials is in `personal` and in one other.
-    pub const EVERY: [Self; 7] =
-        [Self::Credentials, Self::Personal, Self::Contact, Self::Payment, Self::Network, Self::Moment, Self::Identity];
+    pub const EVERY: [Self; 8] = [
+        Self::Credentials,
+        Self::Personal,
+        Self::Contact,
+        Self::Names,
+        Self::Payment,
+        Self::Network,
+        Self::Moment,
+        Self::Identity,
+    ];
 
     /// Returns the word that policies use.
     pub const fn as_str(self) -> &'static str {
@@ -85,6 +95,7 @@ impl Group {
             Self::Credentials => "credentials",
             Self::Personal => "personal",
             Self::Contact => "contact",
+            Self::Names => "names",
             Self::Payment => "payment",
             Self::Network => "network",
             Self::Moment => "moment",
@@ -105,6 +116,9 @@ impl Group {
             Self::Contact => {
                 matches!(class, Class::Email | Class::Phone | Class::PhMobileNumber | Class::TrPhoneNumber)
             }
+            Self::Names => {
+                matches!(class, Class::Person | Class::Address | Class::Organization | Class::Location)
+            }
             Self::Payment => matches!(
                 class,
                 Class::CreditCard | Class::Iban | Class::CryptoWallet | Class::AbaRoutingNumber | Class::UsBankNumber
@@ -116,6 +130,7 @@ impl Group {
             Self::Identity => {
                 !(class.is_secret()
                     || Self::Contact.holds(class)
+                    || Self::Names.holds(class)
                     || Self::Payment.holds(class)
                     || Self::Network.holds(class)
                     || Self::Moment.holds(class))

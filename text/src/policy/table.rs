@@ -241,7 +241,7 @@ mod tests {
             ),
             (
                 "version = 1\ndefault = 'mask'\n[[rule]]\naction = 'mask'\nclasses = [\n'email',\n'emial']",
-                "line 7: `classes`: `emial` is no class and no group of classes; `hearth policy names` lists the classes, the groups are `credentials`, `personal`, `contact`, `payment`, `network`, `moment` or `identity`",
+                "line 7: `classes`: `emial` is no class and no group of classes; `hearth policy names` lists the classes, the groups are `credentials`, `personal`, `contact`, `names`, `payment`, `network`, `moment` or `identity`",
             ),
             (
                 "version = 1\ndefault = 'mask'\n[[rule]]\naction = 'vault'\nclasses = ['password']",
