@@ -295,7 +295,9 @@ impl FromStr for Packs {
         if text == "locale" {
             return Ok(Self::Locale);
         }
-        text.parse().map(Self::These).map_err(|wrong: hearth_text::NoPack| NotSo(wrong.to_string()))
+        text.parse().map(Self::These).map_err(|wrong: hearth_text::NoPack| {
+            NotSo(format!("{wrong}; or locale alone, for the country where this machine is at home"))
+        })
     }
 }
 
